@@ -1,0 +1,3 @@
+//! The `webstorage-server` binary.
+
+fn main() {}
