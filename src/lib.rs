@@ -1,1 +1,23 @@
 //! The HTML standard's Web Storage over JSON-RPC 2.0, on SQLite.
+pub mod area;
+pub mod background;
+pub mod bottle;
+pub mod connection;
+pub mod dom_string;
+pub mod error;
+pub mod frame;
+pub mod index;
+pub mod input;
+pub mod message;
+pub mod methods;
+pub mod origin;
+pub mod output;
+pub mod params;
+pub mod protocol;
+pub mod reply;
+pub mod server;
+pub mod session;
+pub mod shed;
+pub mod sqlite;
+pub mod transport;
+pub mod wire_log;

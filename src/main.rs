@@ -1,3 +1,176 @@
-//! The `webstorage-server` binary.
+//! The `webstorage-server` binary: flags, logging, transport, exit code.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use etcetera::BaseStrategy;
+use tracing_subscriber::EnvFilter;
+use webstorage_server::background;
+use webstorage_server::connection::{Options, Persistence};
+use webstorage_server::origin::Origin;
+use webstorage_server::server::{End, Server};
+use webstorage_server::sqlite::{self, Durability};
+use webstorage_server::transport::{self, Connections, Transport};
+use webstorage_server::wire_log::WireLog;
+
+/// The HTML standard's Web Storage for any host process, as a JSON-RPC 2.0 server.
+///
+/// Without a transport flag the server speaks on standard input and output: Content-Length headers before each
+/// message, or one JSON message a line; the first byte decides.
+#[derive(Parser, Debug)]
+#[command(version, about, max_term_width = 110)]
+struct Flags {
+    /// Speak on standard input and output (the default; accepted because LSP clients pass it)
+    #[arg(long, group = "transport")]
+    stdio: bool,
+    /// Connect to the Unix-domain socket PATH, on which the client listens
+    #[arg(long, value_name = "PATH", group = "transport")]
+    pipe: Option<PathBuf>,
+    /// Connect to the TCP port PORT of this machine, on which the client listens
+    #[arg(long, value_name = "PORT", alias = "port", group = "transport")]
+    socket: Option<u16>,
+    /// Accept connections on the Unix-domain socket PATH, in a directory that only you can access
+    #[arg(long, value_name = "PATH", group = "transport")]
+    listen: Option<PathBuf>,
+    /// End when the process PID has ended
+    #[arg(long = "clientProcessId", value_name = "PID", alias = "client-process-id")]
+    client_process_id: Option<i32>,
+
+    /// The directory of persistent areas [default: "webstorage" in the platform's directory for user data]
+    #[arg(long, value_name = "DIR", env = "WEBSTORAGE_DIR")]
+    storage_dir: Option<PathBuf>,
+    /// Have no persistent areas: opening one is a NotSupportedError
+    #[arg(long)]
+    no_persistent: bool,
+    /// The origin of areas that are opened without one
+    #[arg(long, value_name = "ORIGIN", default_value = "http://localhost")]
+    origin: String,
+    /// The quota of new areas in bytes, two for each UTF-16 unit of keys and values
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 20, value_parser = clap::value_parser!(u64).range(..1 << 53))]
+    quota: u64,
+    /// What an acknowledged write to a persistent area survives: the death of any process (normal), or a loss of power too (full)
+    #[arg(long, value_enum, default_value_t)]
+    durability: Durability,
+    /// For how long a call waits for other processes that write the same area, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    busy_timeout: u64,
+    /// The largest accepted message in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    max_message_size: usize,
+
+    /// What to log: off, error, warn, info, debug, trace, or a filter as RUST_LOG takes
+    #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "warn")]
+    log: String,
+    /// Log to FILE instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Log keys and values as well, at level debug
+    #[arg(long, action = ArgAction::SetTrue)]
+    log_values: bool,
+    /// Append every message to FILE, a line of JSON each: {time, direction, connection, message}. It holds keys and values
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+/// The exit code of a server that could not start.
+const CANNOT_START: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Flags::parse()) {
+        Ok(End::Clean) => ExitCode::SUCCESS,
+        Ok(End::Unclean) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("webstorage-server: {error}");
+            ExitCode::from(CANNOT_START)
+        }
+    }
+}
+
+fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
+    start_logging(&flags)?;
+    if !sqlite::version_is_sound() {
+        return Err("this program was built with a version of SQLite that can corrupt databases".into());
+    }
+    sqlite::set_busy_timeout(Duration::from_millis(flags.busy_timeout));
+    let origin = Origin::parse(&flags.origin).map_err(|error| format!("--origin: {error}"))?;
+    let persistence = persistence(&flags);
+    let transport = match (flags.pipe, flags.socket, flags.listen) {
+        (Some(path), ..) => Transport::Pipe(path),
+        (_, Some(port), _) => Transport::Socket(port),
+        (.., Some(path)) => Transport::Listen(path),
+        _ => Transport::Stdio,
+    };
+    let wire_log = match &flags.trace {
+        Some(path) => Some(Arc::new(WireLog::open(path).map_err(|error| format!("--trace {}: {error}", path.display()))?)),
+        None => None,
+    };
+    let connections = Arc::new(Connections::default());
+    let socket = match &transport {
+        Transport::Listen(path) => Some(path.clone()),
+        _ => None,
+    };
+    let processes = background::start(Arc::clone(&connections), move || {
+        if let Some(socket) = &socket
+            && let Err(error) = std::fs::remove_file(socket)
+        {
+            tracing::debug!(%error, "the socket could not be removed");
+        }
+    })?;
+    if let Some(process) = flags.client_process_id {
+        processes.send(process)?;
+    }
+    let listens = matches!(transport, Transport::Listen(_));
+    let server = Arc::new(Server {
+        options: Options { origin, quota: flags.quota },
+        persistence,
+        durability: flags.durability,
+        max_message_size: flags.max_message_size,
+        log_values: flags.log_values,
+        wire_log,
+        on_process: Box::new(move |process| {
+            // The end of one of several clients is seen at its socket and must not end the others.
+            if !listens && processes.send(process).is_err() {
+                tracing::debug!("the server is ending already");
+            }
+        }),
+        sheds: parking_lot::Mutex::default(),
+    });
+    Ok(transport::run(&transport, &server, &connections)?)
+}
+
+/// Where persistent areas are. The directory is created when it is first needed.
+fn persistence(flags: &Flags) -> Persistence {
+    if flags.no_persistent {
+        return Persistence::Unavailable("the server was started with --no-persistent".to_owned());
+    }
+    if let Some(dir) = &flags.storage_dir {
+        return match std::path::absolute(dir) {
+            Ok(dir) => Persistence::In(dir),
+            Err(error) => Persistence::Unavailable(format!("the storage directory {} cannot be used ({error})", dir.display())),
+        };
+    }
+    match etcetera::choose_base_strategy() {
+        Ok(directories) => Persistence::In(directories.data_dir().join("webstorage")),
+        Err(error) => Persistence::Unavailable(format!("the home directory is not known ({error}); name a directory with --storage-dir")),
+    }
+}
+
+fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = EnvFilter::try_new(&flags.log).map_err(|error| format!("--log {:?}: {error}", flags.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    match &flags.log_file {
+        Some(path) => {
+            let file = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map_err(|error| format!("--log-file {}: {error}", path.display()))?;
+            builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+        }
+        None => builder.with_ansi(false).with_writer(std::io::stderr).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! An area: the algorithms of the HTML standard's `Storage` interface on one origin's items.
+//!
+//! An [`Area`] keeps the area's row and what is needed to find `key(n)` quickly. It holds no database: the
+//! caller passes the one that the area's items are in, inside the right transaction, and says with
+//! [`Area::load`] when another process may have changed them.
+
+use crate::dom_string::units;
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::sqlite::{AreaRow, Database};
+
+/// Ordinals an area can give out before its items would run into the next area's.
+const ORDINALS: i64 = 1 << 40;
+
+/// How many items a search for `key(n)` steps over before it builds an [`Index`].
+const MAX_STEPS: u64 = 8;
+
+/// What is known of one area's items.
+#[derive(Debug)]
+pub struct Area {
+    id: i64,
+    row: AreaRow,
+    saved: AreaRow,
+    finger: Finger,
+    index: Option<Index>,
+    /// Whether changes are kept in `changes`.
+    recording: bool,
+    changes: Vec<Change>,
+}
+
+/// A place between items: `rank` items have ids below `id`. Walking through the keys moves it step by step.
+#[derive(Clone, Copy, Debug)]
+struct Finger {
+    rank: u64,
+    id: i64,
+}
+
+/// One change of an area: what the HTML standard broadcasts as a storage event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The number of the change; each change of a bottle has the next one.
+    pub sequence: u64,
+    /// The key, or `None` if all items were removed.
+    pub key: Option<Vec<u8>>,
+    /// The value before, if there was one.
+    pub old_value: Option<Vec<u8>>,
+    /// The value now, if there is one.
+    pub new_value: Option<Vec<u8>>,
+}
+
+impl Area {
+    /// The area with this id, as its row says.
+    #[must_use]
+    pub fn new(id: i64, row: AreaRow) -> Self {
+        Area { id, row, saved: row, finger: Finger { rank: 0, id: id * ORDINALS }, index: None, recording: false, changes: Vec::new() }
+    }
+
+    /// The id in the table `area`.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Quota, usage, length and sequence.
+    #[must_use]
+    pub fn row(&self) -> &AreaRow {
+        &self.row
+    }
+
+    /// Takes over the row that the database holds now. If another process has changed items, or a
+    /// transaction was rolled back, the row differs and what was known of the items' places is void.
+    pub fn load(&mut self, row: AreaRow) {
+        if row != self.row || row != self.saved {
+            self.finger = Finger { rank: 0, id: self.ids().start };
+            self.index = None;
+        }
+        self.row = row;
+        self.saved = row;
+        self.changes.clear();
+    }
+
+    /// Writes the row if it has changed. Must come before the commit of every transaction that changed items.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn save(&mut self, database: &Database) -> Result<()> {
+        if self.row != self.saved {
+            database.update_area(self.id, &self.row)?;
+            self.saved = self.row;
+        }
+        Ok(())
+    }
+
+    /// Whether changes are to be kept for [`Area::take_changes`].
+    pub fn record(&mut self, recording: bool) {
+        self.recording = recording;
+    }
+
+    /// The changes since they were last taken.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// `Storage.getItem`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn get_item(&self, database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(database.value(self.id, key)?)
+    }
+
+    /// `Storage.setItem`. An item that exists keeps its place.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`] if the area would grow beyond its quota: the old value stays.
+    pub fn set_item(&mut self, database: &Database, key: &[u8], value: &[u8]) -> Result<()> {
+        let recording = self.recording;
+        let old = database.item(self.id, key, |old| (old == value, units(old), recording.then(|| old.to_vec())))?;
+        match old {
+            // Setting the value that is there changes nothing and so broadcasts nothing.
+            Some((_, (true, ..))) => Ok(()),
+            Some((id, (false, old_units, old_value))) => {
+                let usage = self.fit(2 * old_units, 2 * units(value))?;
+                database.update_item(id, value)?;
+                self.row.usage = usage;
+                self.changed(Some(key), old_value, Some(value));
+                Ok(())
+            }
+            None => {
+                let usage = self.fit(0, 2 * (units(key) + units(value)))?;
+                let id = self.id * ORDINALS + i64::try_from(self.row.next).unwrap_or(ORDINALS);
+                if id >= (self.id + 1) * ORDINALS {
+                    return Err(Error::Internal("the area has given out all its ordinals".to_owned()));
+                }
+                database.insert_item(id, self.id, key, value)?;
+                self.row.usage = usage;
+                self.row.length += 1;
+                self.row.next += 1;
+                if let Some(index) = &mut self.index {
+                    index.push(id);
+                }
+                self.changed(Some(key), None, Some(value));
+                Ok(())
+            }
+        }
+    }
+
+    /// `Storage.removeItem`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn remove_item(&mut self, database: &Database, key: &[u8]) -> Result<()> {
+        let recording = self.recording;
+        let Some((id, (old_units, old_value))) = database.item(self.id, key, |old| (units(old), recording.then(|| old.to_vec())))? else {
+            return Ok(());
+        };
+        database.delete_item(id)?;
+        self.row.usage = self.row.usage.saturating_sub(2 * (units(key) + old_units));
+        self.row.length = self.row.length.saturating_sub(1);
+        if id < self.finger.id {
+            self.finger.rank = self.finger.rank.saturating_sub(1);
+        }
+        if let Some(index) = &mut self.index {
+            index.remove(id);
+        }
+        self.changed(Some(key), old_value, None);
+        Ok(())
+    }
+
+    /// `Storage.clear`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn clear(&mut self, database: &Database) -> Result<()> {
+        if self.row.length == 0 {
+            return Ok(());
+        }
+        if database.has_other_area(self.id)? {
+            database.delete_items(self.ids())?;
+        } else {
+            database.delete_every_item()?;
+        }
+        self.row.usage = 0;
+        self.row.length = 0;
+        self.finger = Finger { rank: 0, id: self.ids().start };
+        self.index = None;
+        self.changed(None, None, None);
+        Ok(())
+    }
+
+    /// `Storage.key`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn key(&mut self, database: &Database, n: u64) -> Result<Option<Vec<u8>>> {
+        if n >= self.row.length {
+            return Ok(None);
+        }
+        let ids = self.ids();
+        let (from_start, from_finger, from_end) = (n, n.abs_diff(self.finger.rank), self.row.length - 1 - n);
+        let nearest = from_start.min(from_finger).min(from_end);
+        let found = if nearest > MAX_STEPS {
+            let index = match &mut self.index {
+                Some(index) => index,
+                none => none.insert(Index::build(|push| database.item_ids(ids, push))?),
+            };
+            let Some(id) = index.get(n) else { return Ok(None) };
+            database.key(id)?.map(|key| (id, key))
+        } else if nearest == from_finger {
+            let finger = self.finger;
+            let steps = i64::try_from(nearest).unwrap_or(i64::MAX);
+            if n >= finger.rank {
+                database.nth_up(finger.id..ids.end, steps)?
+            } else {
+                database.nth_down(ids.start..finger.id, steps - 1)?
+            }
+        } else if nearest == from_start {
+            database.nth_up(ids, i64::try_from(n).unwrap_or(i64::MAX))?
+        } else {
+            database.nth_down(ids, i64::try_from(from_end).unwrap_or(i64::MAX))?
+        };
+        Ok(found.map(|(id, key)| {
+            self.finger = Finger { rank: n, id };
+            key
+        }))
+    }
+
+    /// Calls `f` with at most `limit` keys in key order, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no item `after`.
+    pub fn keys(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8])) -> Result<()> {
+        Ok(database.keys(self.ids_after(database, after)?, limit, f)?)
+    }
+
+    /// Sets the quota, in bytes. Items that are there stay, also when they no longer fit.
+    pub fn set_quota(&mut self, quota: u64) {
+        self.row.quota = quota;
+    }
+
+    /// The ids of the area's items.
+    fn ids(&self) -> std::ops::Range<i64> {
+        self.id * ORDINALS..(self.id + 1) * ORDINALS
+    }
+
+    /// The ids of the items after the one with key `after`.
+    fn ids_after(&self, database: &Database, after: Option<&[u8]>) -> Result<std::ops::Range<i64>> {
+        let Some(after) = after else { return Ok(self.ids()) };
+        match database.item_id(self.id, after)? {
+            Some(id) => Ok(id + 1..self.ids().end),
+            None => Err(Error::NotFound(
+                "after: the area has no item with this key (any more), so where to go on is not known; read the keys from the start"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The usage after `old` bytes are replaced by `new`. Only growth is checked, so that shrinking always works.
+    fn fit(&self, old: u64, new: u64) -> Result<u64> {
+        let usage = (self.row.usage + new).saturating_sub(old);
+        if new > old && usage > self.row.quota {
+            return Err(Error::QuotaExceeded { quota: self.row.quota, requested: new - old, usage: self.row.usage });
+        }
+        Ok(usage)
+    }
+
+    fn changed(&mut self, key: Option<&[u8]>, old_value: Option<Vec<u8>>, new_value: Option<&[u8]>) {
+        self.row.sequence += 1;
+        if self.recording {
+            self.changes.push(Change {
+                sequence: self.row.sequence,
+                key: key.map(<[u8]>::to_vec),
+                old_value,
+                new_value: new_value.map(<[u8]>::to_vec),
+            });
+        }
+    }
+}

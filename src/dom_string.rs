@@ -1,0 +1,261 @@
+//! `DOMString`: any sequence of 16-bit units, kept as WTF-8, read from and written to JSON.
+//!
+//! The HTML standard's keys and values are `DOMString`s, so a lone surrogate is legal in them. Rust's
+//! `String` cannot hold one; WTF-8 (UTF-8 that also encodes lone surrogates, as three bytes) can, keeps
+//! every well-formed string byte for byte what UTF-8 makes of it, and compares like UTF-8. On the wire a
+//! lone surrogate is its JSON escape, `"\ud800"`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// A `DOMString` as WTF-8 bytes, borrowed from the message it came in wherever that has no escapes.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DomString<'a>(Cow<'a, [u8]>);
+
+/// What is written for a lone surrogate, the initialization option `illFormedStrings`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IllFormed {
+    /// Its JSON escape, exact: `"\ud800"`.
+    #[default]
+    Escape,
+    /// U+FFFD, for hosts whose JSON parser fails on a lone surrogate (Neovim, Emacs).
+    Replace,
+}
+
+impl<'a> DomString<'a> {
+    /// Wraps bytes that are WTF-8: they come from [`DomString`]'s own parser or from a database it wrote.
+    #[must_use]
+    pub fn from_wtf8(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        DomString(bytes.into())
+    }
+
+    /// The WTF-8 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The WTF-8 bytes, owned.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0.into_owned()
+    }
+
+    /// A copy that borrows from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> DomString<'static> {
+        DomString(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// A view of the same string that borrows from this one.
+    #[must_use]
+    pub fn borrowed(&self) -> DomString<'_> {
+        DomString(Cow::Borrowed(&self.0))
+    }
+
+    /// The string for people and for UTF-8 interfaces: lone surrogates become U+FFFD.
+    #[must_use]
+    pub fn to_string_lossy(&self) -> String {
+        let mut json = Vec::with_capacity(self.0.len() + 2);
+        write_json(&self.0, IllFormed::Replace, &mut json);
+        serde_json::from_slice(&json).expect("what write_json writes with surrogates replaced is a JSON string")
+    }
+}
+
+impl<'a> From<&'a str> for DomString<'a> {
+    fn from(text: &'a str) -> Self {
+        DomString(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+impl From<String> for DomString<'static> {
+    fn from(text: String) -> Self {
+        DomString(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl fmt::Debug for DomString<'_> {
+    /// Prints the JSON form, which shows lone surrogates and control characters.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut json = Vec::with_capacity(self.0.len() + 2);
+        write_json(&self.0, IllFormed::Escape, &mut json);
+        formatter.write_str(&String::from_utf8_lossy(&json))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for DomString<'a> {
+    /// Reads a JSON string with any escapes. The input must be checked to be UTF-8 beforehand: the parser
+    /// is asked for bytes, because only that lets lone surrogates through, and so does not check it again.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Wtf8;
+
+        impl<'de> Visitor<'de> for Wtf8 {
+            type Value = DomString<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(DomString(Cow::Borrowed(bytes)))
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                Ok(DomString(Cow::Owned(bytes.to_vec())))
+            }
+        }
+
+        deserializer.deserialize_bytes(Wtf8)
+    }
+}
+
+/// The length of a WTF-8 string in 16-bit units: what the DOM calls its length, and the quota counts.
+#[must_use]
+pub fn units(wtf8: &[u8]) -> u64 {
+    // Every unit begins at a byte that is no continuation byte; a four-byte sequence is two units.
+    // Counting in short runs of bytes lets the compiler use vector instructions.
+    let mut total = 0_u64;
+    for run in wtf8.chunks(192) {
+        let mut count = 0_u8;
+        let mut pairs = 0_u8;
+        for &byte in run {
+            count += u8::from(byte & 0xC0 != 0x80);
+            pairs += u8::from(byte >= 0xF0);
+        }
+        total += u64::from(count) + u64::from(pairs);
+    }
+    total
+}
+
+/// Appends a WTF-8 string to `out` as a JSON string.
+pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut written = 0;
+    let mut at = 0;
+    while let Some(offset) = find_special(&wtf8[at..]) {
+        at += offset;
+        let byte = wtf8[at];
+        let (escape_from, length): (usize, usize) = (at, if byte == 0xED { 3 } else { 1 });
+        if byte == 0xED && wtf8[at + 1] < 0xA0 {
+            // U+D000 to U+D7FF begin with the same byte as surrogates do and need no escape.
+            at += 3;
+            continue;
+        }
+        out.extend_from_slice(&wtf8[written..escape_from]);
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0C => out.extend_from_slice(b"\\f"),
+            0xED if ill_formed == IllFormed::Replace => out.extend_from_slice("\u{FFFD}".as_bytes()),
+            0xED => {
+                let unit = 0xD000 | u16::from(wtf8[at + 1] & 0x3F) << 6 | u16::from(wtf8[at + 2] & 0x3F);
+                write_unit(unit, out);
+            }
+            control => write_unit(u16::from(control), out),
+        }
+        at += length;
+        written = at;
+    }
+    out.extend_from_slice(&wtf8[written..]);
+    out.push(b'"');
+}
+
+/// Appends `\uXXXX`.
+fn write_unit(unit: u16, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\\u");
+    for shift in [12, 8, 4, 0] {
+        out.push(DIGITS[usize::from(unit >> shift & 0xF)]);
+    }
+}
+
+/// The first byte that JSON escapes, or that may begin a surrogate: a quote, a backslash, a control
+/// character, or 0xED. Looks at eight bytes at a time, because large values are all scanning.
+fn find_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xED;
+    // A byte is zero exactly if subtracting one borrows into its high bit; borrows can only make bytes
+    // after a true hit look like hits, and those are looked at again one by one.
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let quotes = zero_byte(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zero_byte(word ^ (ONES * u64::from(b'\\')));
+        let surrogates = zero_byte(word ^ (ONES * 0xED));
+        if controls | quotes | backslashes | surrogates != 0 {
+            let start = index * 8;
+            return bytes[start..start + 8].iter().position(|&byte| special(byte)).map(|found| start + found);
+        }
+    }
+    let start = words.len() * 8;
+    rest.iter().position(|&byte| special(byte)).map(|found| start + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> DomString<'_> {
+        serde_json::from_str(json).expect("the test's own JSON is a string")
+    }
+
+    fn write(string: &DomString<'_>, ill_formed: IllFormed) -> String {
+        let mut out = Vec::new();
+        write_json(string.as_bytes(), ill_formed, &mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn any_units_round_trip() {
+        for json in [
+            r#""""#,
+            r#""\ud800""#,
+            r#""\udfff\ud800""#,
+            r#""a\u0000b""#,
+            r#""\ud83d\ud83d""#,
+            "\"\u{D7FF}\u{D000}한국어\"",
+            "\"\u{1F600}\u{FFFF}\u{E000}\"",
+            r#""\"\\\n\r\t\b\f\u001f\u007f""#,
+            r#""0123456789\u0001abcdefghijklmnop\ud8ab""#,
+        ] {
+            let string = parse(json);
+            let written = write(&string, IllFormed::Escape);
+            assert_eq!(parse(&written), string, "{json}");
+        }
+        assert_eq!(write(&parse(r#""\ud800x""#), IllFormed::Escape), r#""\ud800x""#);
+    }
+
+    #[test]
+    fn a_pair_of_escapes_is_one_character() {
+        assert_eq!(parse(r#""\ud83d\ude00""#), DomString::from("\u{1F600}"));
+        assert_eq!(units(parse(r#""\ud83d\ude00""#).as_bytes()), 2);
+        assert_eq!(units(parse(r#""\ud83d""#).as_bytes()), 1);
+    }
+
+    #[test]
+    fn replacing_keeps_the_rest() {
+        assert_eq!(write(&parse(r#""a\ud800b""#), IllFormed::Replace), "\"a\u{FFFD}b\"");
+    }
+
+    #[test]
+    fn units_are_those_of_utf_16() {
+        let text = "añ€😀".repeat(100);
+        assert_eq!(units(text.as_bytes()), text.encode_utf16().count() as u64);
+    }
+
+    #[test]
+    fn only_strings_are_strings() {
+        for json in ["1", "[1,2]", "{}", "null", "true"] {
+            assert!(serde_json::from_str::<DomString<'_>>(json).is_err(), "{json}");
+        }
+    }
+}

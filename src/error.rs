@@ -1,0 +1,140 @@
+//! What can go wrong, and the one place where each error gets its JSON-RPC code and its DOM name.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::protocol::{ErrorData, ErrorName};
+
+/// Why a call failed. The text of each says what happened, what it means for the caller's data, and where
+/// there is something to do, what.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The frame is not JSON.
+    #[error("Parse error: {0}")]
+    Parse(String),
+    /// The message is no JSON-RPC request, or one that is not allowed now.
+    #[error("Invalid request: {0}")]
+    InvalidRequest(String),
+    /// There is no such method.
+    #[error("Method not found: {0:?}")]
+    MethodNotFound(String),
+    /// A param is missing, of the wrong type, or out of range.
+    #[error("Invalid params: {message}")]
+    InvalidParams {
+        /// Which param, where one is to blame.
+        param: Option<String>,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A fault of the server.
+    #[error("Internal error: {0}. The call had no effect that was acknowledged; please report this.")]
+    Internal(String),
+    /// The caller cancelled the call.
+    #[error("The call was cancelled before it took effect")]
+    Cancelled,
+    /// The write does not fit.
+    #[error(
+        "The quota of {quota} bytes is exceeded: the area would need {} bytes (it uses {usage}). Nothing was changed.",
+        .usage.saturating_add(*.requested)
+    )]
+    QuotaExceeded {
+        /// The quota of the bottle, in bytes.
+        quota: u64,
+        /// By how many bytes the write would make the usage grow.
+        requested: u64,
+        /// The usage, in bytes.
+        usage: u64,
+    },
+    /// The origin has no persistent storage.
+    #[error("{0}")]
+    Security(String),
+    /// What the call names does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not available in this server as it was started.
+    #[error("{0}")]
+    NotSupported(String),
+    /// The handle is unknown or closed.
+    #[error("{0}")]
+    InvalidState(String),
+    /// Another process kept the database locked.
+    #[error("The storage of {origin} stayed locked by another process for {milliseconds} ms. Nothing was changed; try again.")]
+    Timeout {
+        /// The origin whose bottle is locked.
+        origin: String,
+        /// How long the call waited.
+        milliseconds: u64,
+    },
+    /// The operating system or `SQLite` failed.
+    #[error("{message}")]
+    Unknown {
+        /// What failed, and what that means for the data.
+        message: String,
+        /// `SQLite`'s extended result code, where it has one.
+        sqlite_code: Option<i32>,
+    },
+    /// `SQLite` failed, where nothing more is known than what it says itself.
+    #[error("The database failed: {0}. The call changed nothing.")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The bottle's file is damaged.
+    #[error("{message}")]
+    DataCorruption {
+        /// What is damaged, and what was done.
+        message: String,
+        /// The damaged file.
+        path: PathBuf,
+        /// Where it was moved to, if it was.
+        moved_to: Option<PathBuf>,
+    },
+}
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error about one param.
+    #[must_use]
+    pub fn param(name: &str, message: impl std::fmt::Display) -> Self {
+        Error::InvalidParams { param: Some(name.to_owned()), message: format!("{name}: {message}") }
+    }
+
+    /// The JSON-RPC code and the `data` member of this error.
+    ///
+    /// JSON-RPC's and LSP's own errors have their codes. The storage errors have the legacy code of the
+    /// `DOMException` that a client should throw, and those without one (`UnknownError`, damage) have 100
+    /// and 101.
+    #[must_use]
+    pub fn code_and_data(&self) -> (i32, Option<ErrorData>) {
+        let named = |name| ErrorData { name: Some(name), ..ErrorData::default() };
+        match self {
+            Error::Parse(_) => (-32700, None),
+            Error::InvalidRequest(_) => (-32600, None),
+            Error::MethodNotFound(_) => (-32601, None),
+            Error::InvalidParams { param, .. } => {
+                (-32602, param.clone().map(|param| ErrorData { param: Some(param), ..ErrorData::default() }))
+            }
+            Error::Internal(_) => (-32603, None),
+            Error::Cancelled => (-32800, None),
+            Error::NotFound(_) => (8, Some(named(ErrorName::NotFoundError))),
+            Error::NotSupported(_) => (9, Some(named(ErrorName::NotSupportedError))),
+            Error::InvalidState(_) => (11, Some(named(ErrorName::InvalidStateError))),
+            Error::Security(_) => (18, Some(named(ErrorName::SecurityError))),
+            Error::QuotaExceeded { quota, requested, usage } => {
+                let (quota, requested, usage) = (Some(*quota), Some(*requested), Some(*usage));
+                (22, Some(ErrorData { quota, requested, usage, ..named(ErrorName::QuotaExceededError) }))
+            }
+            Error::Timeout { .. } => (23, Some(named(ErrorName::TimeoutError))),
+            Error::Unknown { sqlite_code, .. } => (100, Some(ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) })),
+            Error::Sqlite(error) => {
+                let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
+                (100, Some(ErrorData { sqlite_code, ..named(ErrorName::UnknownError) }))
+            }
+            Error::DataCorruption { path, moved_to, .. } => {
+                let path = Some(path.display().to_string());
+                let moved_to = moved_to.as_ref().map(|path| path.display().to_string());
+                (101, Some(ErrorData { path, moved_to, ..named(ErrorName::DataCorruption) }))
+            }
+        }
+    }
+}

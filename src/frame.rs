@@ -1,0 +1,455 @@
+//! Framing: where one message ends and the next begins, in both directions.
+//!
+//! Two framings are spoken. `Content-Length` headers before each message, as in the Language Server
+//! Protocol, or one JSON text a line. The first byte that is not blank decides for the connection: `{`
+//! or `[` means lines. Replies use the framing of the calls.
+
+use memchr::memchr;
+use thiserror::Error;
+
+/// How messages are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// `Content-Length: N`, a blank line, N bytes.
+    Headers,
+    /// One JSON text, then a line feed.
+    Lines,
+}
+
+/// A stream that cannot be divided into messages.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum FrameError {
+    /// The header block is wrong; where the next message begins is not known.
+    #[error("the frame's headers are broken: {0}")]
+    Headers(String),
+    /// The message is larger than this connection accepts.
+    #[error("the message has {length} bytes, more than the {limit} this server accepts (see --max-message-size)")]
+    TooLarge {
+        /// The length that was declared, or the bytes that came before the line was given up.
+        length: u64,
+        /// The largest accepted length.
+        limit: usize,
+    },
+    /// The stream ended inside a message.
+    #[error("the input ended inside a message: {0}")]
+    Truncated(&'static str),
+}
+
+impl FrameError {
+    /// Whether the stream is still in step, so that the next message can be read. Only an overlong line
+    /// is: it ends at its line feed.
+    #[must_use]
+    pub fn is_recoverable(&self, framing: Option<Framing>) -> bool {
+        matches!(self, FrameError::TooLarge { .. }) && framing == Some(Framing::Lines)
+    }
+}
+
+/// The largest header block, in bytes.
+const MAX_HEADERS: usize = 4096;
+
+/// The least room offered to one read, in bytes: what a pipe holds.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Divides a stream of bytes into messages.
+///
+/// Bytes are read into [`Decoder::space`], announced with [`Decoder::filled`], and messages taken with
+/// [`Decoder::next_frame`] as ranges of [`Decoder::body`]. The buffer grows as bytes arrive, never by
+/// what a header declares.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How many of the bytes from `start` on are known to hold no line feed.
+    scanned: usize,
+    framing: Option<Framing>,
+    limit: usize,
+    any_header: bool,
+    skipping_line: bool,
+    at_stream_start: bool,
+}
+
+impl Decoder {
+    /// A decoder that accepts messages of up to `limit` bytes. `any_header` says whether headers other than
+    /// `Content-Length` and `Content-Type` are ignored (a host's own pipe) or refused (a socket, where they
+    /// mean that a web browser is speaking).
+    #[must_use]
+    pub fn new(limit: usize, any_header: bool) -> Self {
+        Decoder {
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            scanned: 0,
+            framing: None,
+            limit,
+            any_header,
+            skipping_line: false,
+            at_stream_start: true,
+        }
+    }
+
+    /// The framing, once the first byte has decided it.
+    #[must_use]
+    pub fn framing(&self) -> Option<Framing> {
+        self.framing
+    }
+
+    /// Room for the next read: at least 64 KiB.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.buffer.len() > 16 * READ_SIZE {
+                self.buffer = Vec::new();
+            }
+        } else if self.start > 0 && self.buffer.len() - self.end < READ_SIZE {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < READ_SIZE {
+            let wanted = (self.end + READ_SIZE).max(self.buffer.len() * 2);
+            self.buffer.resize(wanted, 0);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// Announces that `count` bytes were read into [`Decoder::space`].
+    pub fn filled(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// The bytes of a message whose range [`Decoder::next_frame`] gave.
+    #[must_use]
+    pub fn body(&self, frame: std::ops::Range<usize>) -> &[u8] {
+        &self.buffer[frame]
+    }
+
+    /// The bytes that were read and not yet taken as messages.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Whether another complete message probably waits: cheap, and wrong only for a broken one.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        if self.start == self.end {
+            return false;
+        }
+        let unread = &self.buffer[self.start..self.end];
+        match self.framing {
+            Some(Framing::Lines) => memchr(b'\n', unread).is_some(),
+            Some(Framing::Headers) => {
+                matches!(parse_headers(unread, self.any_header), Ok(Some(headers)) if headers.size + headers.length <= unread.len())
+            }
+            None => false,
+        }
+    }
+
+    /// Takes the next complete message, as a range for [`Decoder::body`]; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// When the stream is broken or the message too large. After an error that
+    /// [is recoverable](FrameError::is_recoverable) the next message can be taken; after any other the
+    /// stream has no further messages.
+    pub fn next_frame(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        if self.framing.is_none() && !self.decide_framing() {
+            return Ok(None);
+        }
+        match self.framing {
+            Some(Framing::Lines) => self.next_line(),
+            _ => self.next_headed(),
+        }
+    }
+
+    /// Takes what is left when the input has ended: a last line needs no line feed.
+    ///
+    /// # Errors
+    /// When the input ended inside a message.
+    pub fn last_frame(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        let rest = self.start..self.end;
+        self.start = self.end;
+        self.scanned = 0;
+        if self.skipping_line || self.buffer[rest.clone()].iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        match self.framing {
+            Some(Framing::Lines) => Ok(Some(rest)),
+            _ => match parse_headers(&self.buffer[rest], self.any_header)? {
+                None => Err(FrameError::Truncated("its headers are not complete")),
+                Some(_) => Err(FrameError::Truncated("it is shorter than its Content-Length")),
+            },
+        }
+    }
+
+    fn decide_framing(&mut self) -> bool {
+        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+        if self.at_stream_start {
+            let unread = &self.buffer[self.start..self.end];
+            if unread.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(unread) {
+                return false;
+            }
+            if unread.starts_with(BYTE_ORDER_MARK) {
+                self.start += BYTE_ORDER_MARK.len();
+            }
+            self.at_stream_start = false;
+        }
+        self.skip_blanks(u8::is_ascii_whitespace);
+        if self.start == self.end {
+            return false;
+        }
+        let first = self.buffer[self.start];
+        self.framing = Some(if first == b'{' || first == b'[' { Framing::Lines } else { Framing::Headers });
+        true
+    }
+
+    fn skip_blanks(&mut self, blank: impl Fn(&u8) -> bool) {
+        let unread = &self.buffer[self.start..self.end];
+        self.start += unread.iter().position(|byte| !blank(byte)).unwrap_or(unread.len());
+    }
+
+    fn next_line(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            let Some(found) = memchr(b'\n', &unread[self.scanned..]) else {
+                self.scanned = unread.len();
+                if self.skipping_line {
+                    self.start = self.end;
+                    self.scanned = 0;
+                } else if unread.len() > self.limit {
+                    let length = unread.len() as u64;
+                    self.skipping_line = true;
+                    return Err(FrameError::TooLarge { length, limit: self.limit });
+                }
+                return Ok(None);
+            };
+            let line = self.start..self.start + self.scanned + found;
+            self.start = line.end + 1;
+            self.scanned = 0;
+            if std::mem::take(&mut self.skipping_line) {
+                continue;
+            }
+            if line.len() > self.limit {
+                return Err(FrameError::TooLarge { length: line.len() as u64, limit: self.limit });
+            }
+            if !self.buffer[line.clone()].iter().all(u8::is_ascii_whitespace) {
+                return Ok(Some(line));
+            }
+        }
+    }
+
+    fn next_headed(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        self.skip_blanks(|byte| matches!(byte, b'\r' | b'\n'));
+        let unread = &self.buffer[self.start..self.end];
+        let Some(headers) = parse_headers(unread, self.any_header)? else {
+            return Ok(None);
+        };
+        if headers.length > self.limit {
+            return Err(FrameError::TooLarge { length: headers.length as u64, limit: self.limit });
+        }
+        if unread.len() < headers.size + headers.length {
+            return Ok(None);
+        }
+        let body = self.start + headers.size..self.start + headers.size + headers.length;
+        self.start = body.end;
+        Ok(Some(body))
+    }
+}
+
+/// A complete header block.
+struct Headers {
+    /// Bytes of the block with the blank line that ends it.
+    size: usize,
+    /// The declared length of the body.
+    length: usize,
+}
+
+/// Parses a header block; `None` while it is incomplete.
+fn parse_headers(bytes: &[u8], any_header: bool) -> Result<Option<Headers>, FrameError> {
+    let broken = |what: String| Err(FrameError::Headers(what));
+    let mut at = 0;
+    let mut length = None;
+    loop {
+        let rest = &bytes[at..bytes.len().min(MAX_HEADERS)];
+        let Some(end) = memchr(b'\n', rest) else {
+            if bytes.len() >= MAX_HEADERS {
+                return broken(format!("no blank line within {MAX_HEADERS} bytes"));
+            }
+            // The first line is looked at before it is complete, so that a peer that speaks another protocol
+            // and waits for an answer is told at once.
+            return if at == 0 { check_beginning(bytes).map(|()| None) } else { Ok(None) };
+        };
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        at += end + 1;
+        if line.is_empty() {
+            return match length {
+                Some(length) => Ok(Some(Headers { size: at, length })),
+                None => broken("Content-Length is missing".to_owned()),
+            };
+        }
+        let Ok(line) = std::str::from_utf8(line) else {
+            return broken("a header is not UTF-8".to_owned());
+        };
+        if line.starts_with(['{', '[']) {
+            return broken("a line of JSON where a Content-Length header was expected; one connection keeps to one framing".to_owned());
+        }
+        let Some((name, value)) = line.split_once(':') else {
+            return broken(format!("expected `Content-Length: N`, found {:?}", shortened(line)));
+        };
+        let value = value.trim_matches([' ', '\t']);
+        if name.eq_ignore_ascii_case("Content-Length") {
+            let parsed = parse_length(value)?;
+            if length.is_some_and(|before| before != parsed) {
+                return broken("Content-Length is given twice, with different values".to_owned());
+            }
+            length = Some(parsed);
+        } else if name.eq_ignore_ascii_case("Content-Type") {
+            check_charset(value)?;
+        } else if !any_header || name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+            return broken(format!("{:?} is no header of this protocol", shortened(name)));
+        }
+    }
+}
+
+/// Refuses a first line that cannot become a header.
+fn check_beginning(bytes: &[u8]) -> Result<(), FrameError> {
+    let name = &bytes[..memchr(b':', bytes).unwrap_or(bytes.len())];
+    match name.iter().find(|byte| !byte.is_ascii_graphic() && **byte != b'\r') {
+        Some(byte) => Err(FrameError::Headers(format!("byte 0x{byte:02X} cannot begin a header or a JSON text"))),
+        None => Ok(()),
+    }
+}
+
+fn parse_length(value: &str) -> Result<usize, FrameError> {
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(FrameError::Headers(format!("Content-Length must be decimal digits, found {:?}", shortened(value))));
+    }
+    value.parse().map_err(|_| FrameError::Headers(format!("Content-Length {:?} is too large", shortened(value))))
+}
+
+fn check_charset(value: &str) -> Result<(), FrameError> {
+    let charset = value.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    match charset {
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") && !charset.eq_ignore_ascii_case("utf8") => {
+            Err(FrameError::Headers(format!("charset {:?} is not supported, only utf-8", shortened(charset))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// At most the first 60 characters, for error messages.
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// Appends a message to `out` in its frame.
+pub fn encode(framing: Framing, message: &[u8], out: &mut Vec<u8>) {
+    match framing {
+        Framing::Headers => {
+            write_headers(message.len(), out);
+            out.extend_from_slice(message);
+        }
+        Framing::Lines => {
+            out.extend_from_slice(message);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Appends the header block of a message of `length` bytes.
+pub fn write_headers(length: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Content-Length: ");
+    write_decimal(length as u64, out);
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// Appends a number in decimal digits.
+pub fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).expect("a remainder of ten fits");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(input: &[u8]) -> (Vec<Vec<u8>>, Option<FrameError>) {
+        let mut decoder = Decoder::new(1 << 20, true);
+        let mut frames = Vec::new();
+        decoder.space()[..input.len()].copy_from_slice(input);
+        decoder.filled(input.len());
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(frame)) => frames.push(decoder.body(frame).to_vec()),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+        match decoder.last_frame() {
+            Ok(Some(frame)) => frames.push(decoder.body(frame).to_vec()),
+            Ok(None) => {}
+            Err(error) => return (frames, Some(error)),
+        }
+        (frames, None)
+    }
+
+    #[test]
+    fn the_first_byte_decides() {
+        assert_eq!(
+            decode(b"\n {}\n[]"),
+            (vec![b" {}".to_vec(), b"[]".to_vec()].into_iter().map(|f| f.trim_ascii().to_vec()).collect(), None)
+        );
+        assert_eq!(decode(b"Content-Length: 2\r\n\r\n{}").0, [b"{}"]);
+        assert_eq!(decode(b"\xEF\xBB\xBF{}\n").0, [b"{}"]);
+    }
+
+    #[test]
+    fn headers_in_any_case_and_order() {
+        let input = b"content-type: application/vscode-jsonrpc; charset=utf8\ncontent-length:2\n\n{}CONTENT-LENGTH: 2\r\nContent-Length: 2\r\n\r\n[]";
+        assert_eq!(decode(input), (vec![b"{}".to_vec(), b"[]".to_vec()], None));
+    }
+
+    #[test]
+    fn broken_lengths_are_refused() {
+        for length in ["", "-5", "-1", "+2", "0x10", "2abc", "1 2", "18446744073709551616", "1000000000000000000000000"] {
+            let (frames, error) = decode(format!("Content-Length: {length}\r\n\r\n{{}}").as_bytes());
+            assert!(frames.is_empty() && matches!(error, Some(FrameError::Headers(_))), "{length}: {error:?}");
+        }
+        let (_, error) = decode(b"Content-Length: 1000000000000000\r\n\r\n");
+        assert!(matches!(error, Some(FrameError::TooLarge { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn an_overlong_line_costs_only_itself() {
+        let mut decoder = Decoder::new(4, true);
+        let input = b"{}\n[1,2,3,4]\n{}\n";
+        decoder.space()[..input.len()].copy_from_slice(input);
+        decoder.filled(input.len());
+        assert!(matches!(decoder.next_frame(), Ok(Some(_))));
+        let error = decoder.next_frame().expect_err("the line is longer than four bytes");
+        assert!(error.is_recoverable(decoder.framing()));
+        assert!(matches!(decoder.next_frame(), Ok(Some(_))));
+    }
+
+    #[test]
+    fn decimals() {
+        for number in [0, 9, 10, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            write_decimal(number, &mut out);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The output of one connection: whole messages out, without ever making the dispatcher wait for a slow
+//! reader until a bound is reached.
+//!
+//! A client may write many calls before it reads the first reply. A server that waits in `write` meanwhile
+//! no longer reads, and both wait for ever. So what the reader does not take at once goes to a backlog that
+//! a thread of its own writes out.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::frame::{Decoder, Framing};
+use crate::wire_log::{Direction, WireLog};
+
+/// Bytes that may wait for a slow reader before the dispatcher waits with them, and so stops reading calls.
+const MAX_BACKLOG: usize = 16 << 20;
+
+/// Bytes the writer thread hands to the system at a time.
+const WRITE_SIZE: usize = 256 << 10;
+
+/// Where the messages of one connection go. Clones write to the same place.
+#[derive(Clone)]
+pub struct Output {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    fd: OwnedFd,
+    connection: u64,
+    wire_log: Option<Arc<WireLog>>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    backlog: std::collections::VecDeque<u8>,
+    /// Whether the writer thread is between taking bytes and having written them.
+    writing: bool,
+    has_writer: bool,
+    /// Whether the system can write without waiting to this kind of file.
+    no_wait_unsupported: bool,
+    failed: Option<std::io::ErrorKind>,
+    dropped: bool,
+}
+
+/// The reader has gone away, or the file cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed(pub std::io::ErrorKind);
+
+impl Output {
+    /// Writes to `fd`, the output of connection number `connection`.
+    #[must_use]
+    pub fn new(fd: OwnedFd, connection: u64, wire_log: Option<Arc<WireLog>>) -> Self {
+        Output { shared: Arc::new(Shared { fd, connection, wire_log, state: Mutex::default(), changed: Condvar::new() }) }
+    }
+
+    /// Writes whole messages. Waits only while more than the bound of bytes wait for the reader.
+    ///
+    /// # Errors
+    /// [`Closed`] if nothing can be written any more.
+    pub fn send(&self, framing: Framing, messages: &[u8]) -> Result<(), Closed> {
+        self.log(framing, messages);
+        let mut state = self.shared.state.lock();
+        while state.backlog.len() > MAX_BACKLOG && state.failed.is_none() {
+            self.shared.changed.wait(&mut state);
+        }
+        self.write(&mut state, messages)
+    }
+
+    /// Writes whole messages if the backlog is below its bound, and never waits.
+    ///
+    /// # Errors
+    /// [`Closed`] if nothing can be written any more. `Ok(false)` means that the messages were not taken.
+    pub fn try_send(&self, framing: Framing, messages: &[u8]) -> Result<bool, Closed> {
+        let mut state = self.shared.state.lock();
+        if state.backlog.len() > MAX_BACKLOG / 16 {
+            return Ok(false);
+        }
+        self.log(framing, messages);
+        self.write(&mut state, messages).map(|()| true)
+    }
+
+    /// Waits until everything was written, at most until `deadline` if there is one.
+    pub fn drain(&self, deadline: Option<Instant>) {
+        let mut state = self.shared.state.lock();
+        while (!state.backlog.is_empty() || state.writing) && state.failed.is_none() {
+            let limit = Duration::from_secs(1);
+            let wait = deadline.map_or(limit, |deadline| deadline.saturating_duration_since(Instant::now()).min(limit));
+            if wait.is_zero() {
+                return;
+            }
+            self.shared.changed.wait_for(&mut state, wait);
+        }
+    }
+
+    /// Ends the writer thread once it has nothing left to write.
+    pub fn finish(&self) {
+        self.shared.state.lock().dropped = true;
+        self.shared.changed.notify_all();
+    }
+
+    fn write(&self, state: &mut State, mut messages: &[u8]) -> Result<(), Closed> {
+        if let Some(kind) = state.failed {
+            return Err(Closed(kind));
+        }
+        if state.backlog.is_empty() && !state.writing {
+            while !messages.is_empty() && !state.no_wait_unsupported {
+                match write_no_wait(&self.shared.fd, messages) {
+                    Ok(written) => messages = &messages[written..],
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(rustix::io::Errno::AGAIN) => break,
+                    Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+                        state.no_wait_unsupported = true
+                    }
+                    Err(error) => {
+                        let kind = std::io::Error::from(error).kind();
+                        state.failed = Some(kind);
+                        return Err(Closed(kind));
+                    }
+                }
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        state.backlog.extend(messages);
+        if state.has_writer {
+            self.shared.changed.notify_all();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        match std::thread::Builder::new().name("output".to_owned()).spawn(move || shared.write_backlog()) {
+            Ok(_) => state.has_writer = true,
+            Err(error) => {
+                state.failed = Some(error.kind());
+                return Err(Closed(error.kind()));
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, framing: Framing, messages: &[u8]) {
+        let Some(log) = &self.shared.wire_log else { return };
+        let mut decoder = Decoder::new(usize::MAX, true);
+        for chunk in messages.chunks(64 << 10) {
+            decoder.space()[..chunk.len()].copy_from_slice(chunk);
+            decoder.filled(chunk.len());
+            while let Ok(Some(frame)) = decoder.next_frame() {
+                log.record(Direction::Out, self.shared.connection, decoder.body(frame));
+            }
+        }
+        debug_assert!(decoder.framing().is_none_or(|used| used == framing), "replies use the connection's framing");
+    }
+}
+
+impl Shared {
+    fn write_backlog(&self) {
+        let mut chunk = Vec::new();
+        let mut state = self.state.lock();
+        loop {
+            while state.backlog.is_empty() {
+                if state.dropped {
+                    return;
+                }
+                self.changed.wait(&mut state);
+            }
+            chunk.clear();
+            let count = state.backlog.len().min(WRITE_SIZE);
+            chunk.extend(state.backlog.drain(..count));
+            if state.backlog.is_empty() {
+                state.backlog.shrink_to(WRITE_SIZE);
+            }
+            state.writing = true;
+            drop(state);
+            let written = write_all(&self.fd, &chunk);
+            state = self.state.lock();
+            state.writing = false;
+            if let Err(error) = written {
+                state.failed = Some(std::io::Error::from(error).kind());
+                state.backlog.clear();
+            }
+            self.changed.notify_all();
+            if state.failed.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<(), rustix::io::Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&fd, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                // A peer has made the shared file description non-blocking.
+                let mut waiting = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::OUT)];
+                rustix::event::poll(&mut waiting, None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes what fits now, without waiting and without making the file description non-blocking, which the
+/// process at its other end would notice.
+#[cfg(target_os = "linux")]
+fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
+    rustix::io::pwritev2(fd, &[std::io::IoSlice::new(bytes)], u64::MAX, rustix::io::ReadWriteFlags::NOWAIT)
+}
+
+/// Elsewhere a write of up to `PIPE_BUF` bytes does not wait if the file is ready for writing.
+#[cfg(not(target_os = "linux"))]
+fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
+    const PIPE_BUF: usize = 512;
+    let mut ready = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::OUT)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    if rustix::event::poll(&mut ready, Some(&now))? == 0 {
+        return Err(rustix::io::Errno::AGAIN);
+    }
+    rustix::io::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
+}

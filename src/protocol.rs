@@ -1,0 +1,350 @@
+//! The wire types: params, results and error data of every method, as clients see them.
+//!
+//! Nothing here has logic and nothing elsewhere keeps these types. Params are objects or, in the order of
+//! the fields, arrays. The doc comments become the descriptions in `schema/openrpc.json`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::dom_string::DomString;
+
+/// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
+pub type Handle = u32;
+
+/// The largest integer that every JSON reader keeps exact: 2^53 - 1.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+impl JsonSchema for DomString<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "DOMString".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Any sequence of 16-bit units; a lone surrogate is written as its escape, such as \"\\ud800\"."
+        })
+    }
+}
+
+/// An integer with bounds that error messages tell.
+macro_rules! bounded_integer {
+    ($(#[$doc:meta])* $name:ident, $max:expr, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name(pub u64);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Bounded;
+                impl Visitor<'_> for Bounded {
+                    type Value = $name;
+
+                    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        formatter.write_str($expected)
+                    }
+
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$name, E> {
+                        if number > $max {
+                            return Err(E::invalid_value(de::Unexpected::Unsigned(number), &self));
+                        }
+                        Ok($name(number))
+                    }
+                }
+                deserializer.deserialize_u64(Bounded)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "integer", "minimum": 0, "maximum": $max })
+            }
+        }
+    };
+}
+
+bounded_integer! {
+    /// A number of bytes, as quotas have: an integer from 0 to 2^53 - 1.
+    ByteCount, MAX_SAFE_INTEGER, "an integer from 0 to 9007199254740991"
+}
+
+bounded_integer! {
+    /// An index: WebIDL's `unsigned long`, already converted by the client.
+    UnsignedLong, 4_294_967_295_u64, "an integer from 0 to 4294967295"
+}
+
+bounded_integer! {
+    /// A number of items: an integer from 0 to 2^53 - 1.
+    Count, MAX_SAFE_INTEGER, "an integer from 0 to 9007199254740991"
+}
+
+/// Params of `storage/open`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Open<'a> {
+    /// Whether the area is persistent (a file, shared by all processes: `localStorage`) or lives in the memory
+    /// of this connection (`sessionStorage`).
+    pub persistent: bool,
+    /// The origin whose area it is; the server's default origin if left out.
+    #[serde(borrow, default)]
+    pub origin: Option<Cow<'a, str>>,
+    /// The new quota of the area in bytes, two for each UTF-16 unit of keys and values. If left out it stays as it is.
+    #[serde(default)]
+    pub quota: Option<ByteCount>,
+    /// The URL of the document that opens the area, for the `url` of its storage events.
+    #[serde(borrow, default)]
+    pub url: Option<Cow<'a, str>>,
+}
+
+/// Result of `storage/open`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Opened {
+    /// The handle that the other methods take.
+    pub storage: Handle,
+    /// Whether the area is persistent.
+    pub persistent: bool,
+    /// The origin as the URL standard serialises it.
+    pub origin: String,
+    /// The number of items.
+    pub length: u64,
+    /// Bytes in use.
+    pub usage: u64,
+    /// The quota in bytes.
+    pub quota: u64,
+}
+
+/// Params of the methods that concern a whole area.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfStorage {
+    /// The handle.
+    pub storage: Handle,
+}
+
+/// Params of the methods that concern one key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfKey<'a> {
+    /// The handle.
+    pub storage: Handle,
+    /// The key.
+    #[serde(borrow)]
+    pub key: DomString<'a>,
+}
+
+/// Params of `storage/setItem`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetItem<'a> {
+    /// The handle.
+    pub storage: Handle,
+    /// The key.
+    #[serde(borrow)]
+    pub key: DomString<'a>,
+    /// The new value.
+    #[serde(borrow)]
+    pub value: DomString<'a>,
+}
+
+/// Params of `storage/key`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfIndex {
+    /// The handle.
+    pub storage: Handle,
+    /// The place in key order, counted from 0.
+    pub index: UnsignedLong,
+}
+
+/// Params of `storage/keys`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page<'a> {
+    /// The handle.
+    pub storage: Handle,
+    /// The last key of the page before; the first page if left out.
+    #[serde(borrow, default)]
+    pub after: Option<DomString<'a>>,
+    /// The most that are returned; all if left out.
+    #[serde(default)]
+    pub limit: Option<Count>,
+}
+
+/// Params of `initialize`, of which this server uses some.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Initialize<'a> {
+    /// The process that started the server. The server ends when that has.
+    #[serde(default)]
+    pub process_id: Option<i32>,
+    /// The options of this server.
+    #[serde(borrow, default)]
+    pub initialization_options: Option<InitializationOptions<'a>>,
+}
+
+/// `initializationOptions` of `initialize`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InitializationOptions<'a> {
+    /// The storage directory, an absolute path, instead of the one the server was started with.
+    #[serde(borrow, default)]
+    pub storage_dir: Option<Cow<'a, str>>,
+    /// The default origin.
+    #[serde(borrow, default)]
+    pub origin: Option<Cow<'a, str>>,
+    /// The quota of new areas, in bytes.
+    #[serde(default)]
+    pub quota: Option<ByteCount>,
+    /// What is written for lone surrogates.
+    #[serde(default)]
+    pub ill_formed_strings: Option<IllFormedStrings>,
+}
+
+/// What is written for lone surrogates in strings.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum IllFormedStrings {
+    /// Their JSON escape, which is exact: `"\ud800"`.
+    Escape,
+    /// U+FFFD, for hosts whose JSON reader fails on them.
+    Replace,
+}
+
+/// Result of `initialize`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Initialized {
+    /// What the server can do.
+    pub capabilities: Capabilities,
+    /// Which server it is.
+    pub server_info: ServerInfo,
+}
+
+/// Name and version of the program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServerInfo {
+    /// `webstorage-server`.
+    pub name: &'static str,
+    /// The version of the program.
+    pub version: &'static str,
+}
+
+/// `capabilities` of the result of `initialize`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// The commands of `workspace/executeCommand`.
+    pub execute_command_provider: ExecuteCommandProvider,
+    /// What is not part of LSP.
+    pub experimental: Experimental,
+}
+
+/// The commands of `workspace/executeCommand`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExecuteCommandProvider {
+    /// Their names: every storage method with `webstorage.` for `storage/`.
+    pub commands: Vec<String>,
+}
+
+/// `capabilities.experimental`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Experimental {
+    /// What a host needs to know about the storage.
+    pub web_storage: WebStorage,
+}
+
+/// `capabilities.experimental.webStorage`: what a host would otherwise have to probe for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebStorage {
+    /// The version of this protocol.
+    pub protocol_version: &'static str,
+    /// Whether persistent areas can be opened.
+    pub persistent: bool,
+    /// Why they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistent_unavailable: Option<String>,
+    /// The storage directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_dir: Option<String>,
+    /// The default origin.
+    pub origin: String,
+    /// The quota of new areas, in bytes.
+    pub quota: u64,
+    /// The largest accepted message, in bytes.
+    pub max_message_size: u64,
+    /// The methods.
+    pub methods: Vec<&'static str>,
+}
+
+/// Params of `workspace/executeCommand`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ExecuteCommand<'a> {
+    /// The command: `webstorage.getItem` for `storage/getItem`.
+    #[serde(borrow)]
+    pub command: Cow<'a, str>,
+    /// The params of the method: one object, or its positional params.
+    #[serde(borrow, default)]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
+    pub arguments: Option<&'a serde_json::value::RawValue>,
+}
+
+/// The `data` of an error.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorData {
+    /// The name of the `DOMException` that a client should throw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<ErrorName>,
+    /// The param that is to blame (code -32602).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+    /// The quota of the bottle, in bytes (`QuotaExceededError`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// By how many bytes the usage would have grown (`QuotaExceededError`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u64>,
+    /// The usage, in bytes (`QuotaExceededError`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<u64>,
+    /// SQLite's extended result code (`UnknownError`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqlite_code: Option<i32>,
+    /// The damaged file (`DataCorruption`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Where the damaged file was moved to (`DataCorruption`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<String>,
+}
+
+/// The names of the storage errors: those of `DOMException`, and `DataCorruption`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum ErrorName {
+    /// The write does not fit.
+    QuotaExceededError,
+    /// Opaque origins have no persistent storage.
+    SecurityError,
+    /// What the call names does not exist.
+    NotFoundError,
+    /// Not available in this server as it was started.
+    NotSupportedError,
+    /// The handle is unknown or closed.
+    InvalidStateError,
+    /// Another process kept the database locked.
+    TimeoutError,
+    /// The operating system or SQLite failed.
+    UnknownError,
+    /// The bottle's file is damaged.
+    DataCorruption,
+}

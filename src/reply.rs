@@ -1,0 +1,280 @@
+//! Replies: written into one buffer, framed, in the order of the calls.
+
+use std::ops::Range;
+
+use crate::dom_string::{DomString, IllFormed, write_json};
+use crate::error::Error;
+use crate::frame::{Framing, write_decimal};
+
+/// The replies of one connection that were not yet handed to its output.
+#[derive(Debug)]
+pub struct Replies {
+    buffer: Vec<u8>,
+    framing: Framing,
+    ill_formed: IllFormed,
+    /// Whether the replies are members of a batch, and if so whether one was written.
+    batch: Option<bool>,
+    /// The replies whose effects are not committed.
+    uncommitted: Vec<Uncommitted>,
+}
+
+/// Where a reply is that turns into an error if the commit fails.
+#[derive(Debug)]
+struct Uncommitted {
+    reply: Range<usize>,
+    id: Range<usize>,
+}
+
+/// A reply that is being written.
+#[derive(Debug)]
+pub struct Begun {
+    start: usize,
+    body: usize,
+    id: Range<usize>,
+}
+
+/// Something that can be the result of a call.
+pub trait WriteResult {
+    /// Appends the result as JSON.
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>);
+}
+
+/// A result that serde can write, because it has no `DOMString` in it.
+pub struct Plain<T>(pub T);
+
+impl<T: serde::Serialize> WriteResult for Plain<T> {
+    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
+        serde_json::to_writer(out, &self.0).expect("the results are plain structs, and a vector takes any bytes");
+    }
+}
+
+impl WriteResult for () {
+    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"null");
+    }
+}
+
+impl WriteResult for u64 {
+    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
+        write_decimal(*self, out);
+    }
+}
+
+impl WriteResult for DomString<'_> {
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
+        write_json(self.as_bytes(), ill_formed, out);
+    }
+}
+
+impl<T: WriteResult> WriteResult for Option<T> {
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.write(ill_formed, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+impl<T: WriteResult> WriteResult for Vec<T> {
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (index, member) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            member.write(ill_formed, out);
+        }
+        out.push(b']');
+    }
+}
+
+/// Room for the digits of a reply's length; most have no more.
+const LENGTH_DIGITS: usize = 2;
+
+impl Replies {
+    /// No replies.
+    #[must_use]
+    pub fn new() -> Self {
+        Replies { buffer: Vec::new(), framing: Framing::Headers, ill_formed: IllFormed::Escape, batch: None, uncommitted: Vec::new() }
+    }
+
+    /// Uses this framing from now on.
+    pub fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
+    }
+
+    /// The framing in use.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Writes lone surrogates this way from now on.
+    pub fn set_ill_formed(&mut self, ill_formed: IllFormed) {
+        self.ill_formed = ill_formed;
+    }
+
+    /// How lone surrogates are written.
+    #[must_use]
+    pub fn ill_formed(&self) -> IllFormed {
+        self.ill_formed
+    }
+
+    /// The bytes of the replies so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Forgets the replies, after they were handed on.
+    pub fn clear(&mut self) {
+        debug_assert!(self.uncommitted.is_empty(), "a reply was handed on before its effect was committed");
+        self.buffer.clear();
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer.shrink_to(64 << 10);
+        }
+    }
+
+    /// Begins the reply array of a batch.
+    pub fn begin_batch(&mut self) {
+        self.batch = Some(false);
+    }
+
+    /// Ends the reply array of a batch; a batch of notifications has none.
+    pub fn end_batch(&mut self) {
+        if self.batch.take() == Some(true) {
+            self.buffer.extend_from_slice(b"]\n");
+        }
+    }
+
+    /// Begins a reply to the call with this id, a JSON text.
+    pub fn begin(&mut self, id: &str) -> Begun {
+        let start = self.buffer.len();
+        match (&mut self.batch, self.framing) {
+            (Some(written), _) => {
+                self.buffer.push(if std::mem::replace(written, true) { b',' } else { b'[' });
+            }
+            (None, Framing::Headers) => {
+                self.buffer.extend_from_slice(b"Content-Length: ");
+                self.buffer.extend_from_slice(&[b'0'; LENGTH_DIGITS]);
+                self.buffer.extend_from_slice(b"\r\n\r\n");
+            }
+            (None, Framing::Lines) => {}
+        }
+        let body = self.buffer.len();
+        self.buffer.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        let id_start = self.buffer.len();
+        self.buffer.extend_from_slice(id.as_bytes());
+        Begun { start, body, id: id_start..id_start + id.len() }
+    }
+
+    /// Ends a reply with a result.
+    pub fn succeed(&mut self, begun: &Begun, result: &impl WriteResult) {
+        self.buffer.extend_from_slice(b",\"result\":");
+        result.write(self.ill_formed, &mut self.buffer);
+        self.end(begun);
+    }
+
+    /// Ends a reply with an error.
+    pub fn fail(&mut self, begun: &Begun, error: &Error) {
+        self.buffer.truncate(begun.id.end);
+        let (code, data) = error.code_and_data();
+        self.buffer.extend_from_slice(b",\"error\":{\"code\":");
+        if code < 0 {
+            self.buffer.push(b'-');
+        }
+        write_decimal(u64::from(code.unsigned_abs()), &mut self.buffer);
+        self.buffer.extend_from_slice(b",\"message\":");
+        write_json(error.to_string().as_bytes(), IllFormed::Escape, &mut self.buffer);
+        if let Some(data) = data {
+            self.buffer.extend_from_slice(b",\"data\":");
+            Plain(data).write(IllFormed::Escape, &mut self.buffer);
+        }
+        self.buffer.push(b'}');
+        self.end(begun);
+    }
+
+    /// Undoes a reply that was begun.
+    pub fn abandon(&mut self, begun: &Begun) {
+        if self.batch.is_some() && self.buffer.get(begun.start) == Some(&b'[') {
+            self.batch = Some(false);
+        }
+        self.buffer.truncate(begun.start);
+    }
+
+    /// Notes that a reply that was just ended stands for something that is not committed yet.
+    pub fn await_commit(&mut self, begun: &Begun) {
+        // The length of a header may have moved the id.
+        let end = self.buffer.len();
+        let moved = self.id_offset(begun);
+        self.uncommitted.push(Uncommitted { reply: begun.start..end, id: begun.id.start + moved..begun.id.end + moved });
+    }
+
+    /// The noted replies are true now.
+    pub fn committed(&mut self) {
+        self.uncommitted.clear();
+    }
+
+    /// How many replies are noted.
+    #[must_use]
+    pub fn uncommitted(&self) -> usize {
+        self.uncommitted.len()
+    }
+
+    /// Replaces the noted replies by an error, because the commit has failed.
+    pub fn fail_uncommitted(&mut self, error: &Error) {
+        let uncommitted = std::mem::take(&mut self.uncommitted);
+        let Some(first) = uncommitted.first() else { return };
+        let tail = self.buffer.split_off(first.reply.start);
+        let offset = first.reply.start;
+        let batch = self.batch;
+        let mut copied = offset;
+        for Uncommitted { reply, id } in uncommitted {
+            self.buffer.extend_from_slice(&tail[copied - offset..reply.start - offset]);
+            let id = String::from_utf8_lossy(&tail[id.start - offset..id.end - offset]).into_owned();
+            if batch.is_some() {
+                self.batch = Some(tail[reply.start - offset] == b',');
+            }
+            let begun = self.begin(&id);
+            self.fail(&begun, error);
+            copied = reply.end;
+        }
+        self.buffer.extend_from_slice(&tail[copied - offset..]);
+        self.batch = batch;
+    }
+
+    /// Appends a whole message in its frame.
+    pub fn message(&mut self, body: &[u8]) {
+        crate::frame::encode(self.framing, body, &mut self.buffer);
+    }
+
+    fn end(&mut self, begun: &Begun) {
+        self.buffer.push(b'}');
+        match (self.batch, self.framing) {
+            (Some(_), _) => {}
+            (None, Framing::Lines) => self.buffer.push(b'\n'),
+            (None, Framing::Headers) => {
+                let length = self.buffer.len() - begun.body;
+                let mut digits = Vec::with_capacity(20);
+                write_decimal(length as u64, &mut digits);
+                let at = begun.body - 4 - LENGTH_DIGITS;
+                self.buffer.splice(at..at + LENGTH_DIGITS, digits);
+            }
+        }
+    }
+
+    /// By how much the digits of its length have moved the body of an ended reply.
+    fn id_offset(&self, begun: &Begun) -> usize {
+        if self.batch.is_some() || self.framing == Framing::Lines {
+            return 0;
+        }
+        let digits = self.buffer[begun.body - 4 - LENGTH_DIGITS..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits - LENGTH_DIGITS
+    }
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Replies::new()
+    }
+}

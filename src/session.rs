@@ -1,0 +1,202 @@
+//! A connection's session areas: one in-memory database that lives and ends with the connection.
+
+use crate::area::Area;
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::sqlite::{AreaRow, Database};
+
+use rustc_hash::FxHashMap;
+
+/// Writes after which the long transaction is committed and begun anew, which frees its journal.
+const COMMIT_AFTER: u32 = 4096;
+
+/// Memory that the database may take besides four times the quotas of its areas, in bytes. Many tiny items
+/// need more memory than their quota counts.
+const BASE_MEMORY: u64 = 32 << 20;
+
+/// What writing one item can take in memory besides its bytes: pages that are split or not filled.
+const ITEM_OVERHEAD: u64 = 20 << 10;
+
+/// Free pages, in bytes, that are kept for reuse.
+const MAX_FREE: u64 = 4 << 20;
+
+/// The in-memory database of one connection and its areas.
+///
+/// The areas' items are always inside a write transaction, because beginning and committing one costs more
+/// than a write.
+#[derive(Debug)]
+pub struct Session {
+    database: Database,
+    areas: FxHashMap<i64, SessionArea>,
+    by_origin: FxHashMap<Origin, i64>,
+    /// The sum of the quotas of all areas, in bytes.
+    quotas: u64,
+    next_area: i64,
+    writes: u32,
+    /// Bytes that can be written before the memory in use has to be looked at again.
+    headroom: u64,
+}
+
+#[derive(Debug)]
+struct SessionArea {
+    area: Area,
+    origin: Origin,
+    handles: u32,
+}
+
+impl Session {
+    /// A new empty session.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn new() -> Result<Self> {
+        let database = Database::open_memory()?;
+        database.begin_write()?;
+        Ok(Session {
+            database,
+            areas: FxHashMap::default(),
+            by_origin: FxHashMap::default(),
+            quotas: 0,
+            next_area: 1,
+            writes: 0,
+            headroom: 0,
+        })
+    }
+
+    /// Opens the area of an origin, with `quota` if that is given. Returns its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn open(&mut self, origin: &Origin, quota: Option<u64>, default_quota: u64) -> Result<i64> {
+        if let Some(id) = self.by_origin.get(origin)
+            && let Some(area) = self.areas.get_mut(id)
+        {
+            area.handles += 1;
+            if let Some(quota) = quota {
+                self.quotas = self.quotas.saturating_sub(area.area.row().quota).saturating_add(quota);
+                self.headroom = 0;
+                area.area.set_quota(quota);
+            }
+            return Ok(*id);
+        }
+        let id = self.next_area;
+        let row = AreaRow { quota: quota.unwrap_or(default_quota), usage: 0, length: 0, next: 0, sequence: 0 };
+        self.database.insert_area(id, origin.as_str(), &row)?;
+        self.next_area += 1;
+        self.quotas = self.quotas.saturating_add(row.quota);
+        self.areas.insert(id, SessionArea { area: Area::new(id, row), origin: origin.clone(), handles: 1 });
+        self.by_origin.insert(origin.clone(), id);
+        Ok(id)
+    }
+
+    /// Closes one handle on an area. An area without items is forgotten with its last handle; one with items
+    /// lives as long as the connection, as session storage does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn close(&mut self, id: i64, default_quota: u64) -> Result<()> {
+        let Some(area) = self.areas.get_mut(&id) else { return Ok(()) };
+        area.handles -= 1;
+        let row = area.area.row();
+        if area.handles == 0 && row.length == 0 && row.quota == default_quota {
+            self.quotas = self.quotas.saturating_sub(row.quota);
+            self.by_origin.remove(&area.origin);
+            self.areas.remove(&id);
+            self.database.delete_area(id)?;
+            self.count_write()?;
+        }
+        Ok(())
+    }
+
+    /// An area, and the database its items are in, for reading.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if no such area is open.
+    pub fn area(&mut self, id: i64) -> Result<(&mut Area, &Database)> {
+        match self.areas.get_mut(&id) {
+            Some(area) => Ok((&mut area.area, &self.database)),
+            None => Err(Error::Internal("a handle names a session area that is not open".to_owned())),
+        }
+    }
+
+    /// Runs a change of an area that writes up to `bytes` bytes of keys and values.
+    ///
+    /// # Errors
+    /// Those of the change; [`Error::QuotaExceeded`] if the memory of this connection is used up.
+    pub fn write<T>(&mut self, id: i64, bytes: u64, change: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
+        self.reserve(id, bytes.saturating_mul(2).saturating_add(ITEM_OVERHEAD))?;
+        let (area, database) = self.area(id)?;
+        match change(area, database) {
+            Ok(done) => {
+                self.count_write()?;
+                Ok(done)
+            }
+            Err(Error::Sqlite(error)) if !self.database.in_transaction() => Err(self.recover(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that a write cannot run into the end of memory half-way.
+    fn reserve(&mut self, id: i64, bytes: u64) -> Result<()> {
+        if bytes <= self.headroom {
+            self.headroom -= bytes;
+            return Ok(());
+        }
+        let limit = self.quotas.saturating_mul(4).saturating_add(BASE_MEMORY);
+        let (free, all) = self.database.free_and_all_bytes()?;
+        let left = limit.saturating_sub(all - free);
+        if bytes > left {
+            let (area, _) = self.area(id)?;
+            return Err(Error::QuotaExceeded { quota: area.row().quota, requested: bytes, usage: area.row().usage });
+        }
+        self.headroom = left - bytes;
+        Ok(())
+    }
+
+    /// Commits now and then, and gives memory back that removed items have left.
+    fn count_write(&mut self) -> Result<()> {
+        self.writes += 1;
+        if self.writes >= COMMIT_AFTER {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Commits what was written and gives memory back if most of it is free.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn commit(&mut self) -> Result<()> {
+        self.writes = 0;
+        for area in self.areas.values_mut() {
+            area.area.save(&self.database)?;
+        }
+        self.database.commit()?;
+        let (free, all) = self.database.free_and_all_bytes()?;
+        if free > MAX_FREE && free > all / 4 * 3 {
+            self.database.vacuum()?;
+        }
+        self.database.begin_write()?;
+        Ok(())
+    }
+
+    /// Goes on after an error that made `SQLite` roll the long transaction back. For a database in memory only
+    /// the end of memory does that.
+    fn recover(&mut self, error: &rusqlite::Error) -> Error {
+        self.writes = 0;
+        for (id, area) in &mut self.areas {
+            if let Ok(row) = self.database.area(*id) {
+                area.area.load(row);
+            }
+        }
+        if let Err(error) = self.database.begin_write() {
+            tracing::error!(%error, "the session database cannot be written any more");
+        }
+        Error::Unknown {
+            message: format!(
+                "The session database failed ({error}): the newest writes to session areas of this connection are lost. Check that memory is left and set them again."
+            ),
+            sqlite_code: error.sqlite_error().map(|error| error.extended_code),
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! `SQLite`: opening, pragmas, migrations, and every SQL statement.
+//!
+//! The statements are the same for a bottle's file and for a connection's in-memory session database. What
+//! they mean for a `Storage` object is [`crate::area`]'s; when transactions begin and end is decided by
+//! [`crate::bottle`] for files and by [`crate::session`] for memory.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
+
+/// The schema that this program writes; [`SCHEMA_VERSION`] is its version.
+pub const SCHEMA: &str = include_str!("../schema/storage.sql");
+
+/// `PRAGMA user_version` of [`SCHEMA`].
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// `PRAGMA application_id`: "WbSt".
+pub const APPLICATION_ID: i32 = 0x5762_5374;
+
+/// The oldest `SQLite` without a known fault that can corrupt a WAL database.
+const MINIMUM_SQLITE: i32 = 3_051_003;
+
+/// How safe an acknowledged write is from a loss of power. Against the death of any process it is safe
+/// either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Durability {
+    /// The newest writes may be lost with the power; what is left is what was written up to some moment.
+    #[default]
+    Normal,
+    /// Every write waits until the disk has it.
+    Full,
+}
+
+/// One `SQLite` database connection with this program's schema.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+}
+
+/// A row of the table `area`: what is known of an area without looking at its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AreaRow {
+    /// The quota in bytes.
+    pub quota: u64,
+    /// The sum of two bytes for each 16-bit unit of keys and values.
+    pub usage: u64,
+    /// The number of items.
+    pub length: u64,
+    /// The ordinal of the next new item.
+    pub next: u64,
+    /// The number of the newest change.
+    pub sequence: u64,
+}
+
+/// Why a file cannot be used as a bottle though nothing in it is damaged.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A newer version of this program wrote it.
+    NewerSchema(i32),
+    /// Another program wrote it.
+    Application,
+    /// It is another origin's.
+    Origin(String),
+}
+
+/// Sets for how long a statement waits for another process's lock. It holds for the whole process.
+pub fn set_busy_timeout(timeout: Duration) {
+    BUSY_TIMEOUT_MS.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// For how long a statement waits for another process's lock.
+#[must_use]
+pub fn busy_timeout() -> Duration {
+    Duration::from_millis(BUSY_TIMEOUT_MS.load(Ordering::Relaxed))
+}
+
+static BUSY_TIMEOUT_MS: AtomicU64 = AtomicU64::new(10_000);
+
+/// Waits a short random time for a lock. `SQLite`'s own busy timeout backs off so far that processes starve
+/// each other; sleeping for about as long as one transaction takes is fair and wastes little.
+fn wait_for_lock(attempts: i32) -> bool {
+    thread_local! {
+        static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if attempts == 0 {
+        SINCE.set(Some(now));
+    }
+    let waited = SINCE.get().map_or(Duration::ZERO, |since| now - since);
+    if waited >= busy_timeout() {
+        return false;
+    }
+    std::thread::sleep(Duration::from_micros(fastrand::u64(20..500)));
+    true
+}
+
+impl Database {
+    /// Opens a new private database in memory.
+    ///
+    /// # Errors
+    /// When `SQLite` fails, which without a file means that memory ran out.
+    pub fn open_memory() -> rusqlite::Result<Self> {
+        let database = Database { connection: Connection::open_in_memory()? };
+        database.harden()?;
+        database.connection.execute_batch(SCHEMA)?;
+        Ok(database)
+    }
+
+    /// Opens a file, creating it if there is none, and brings it to WAL mode and the current schema.
+    ///
+    /// `path` must be absolute and in a directory without symbolic links. Several processes may open one
+    /// new file at the same time.
+    ///
+    /// # Errors
+    /// When `SQLite` fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
+    /// was not touched.
+    pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut database = Database { connection: Connection::open_with_flags(path, flags)? };
+        database.harden()?;
+        database.connection.busy_handler(Some(wait_for_lock))?;
+        if let Some(foreign) = database.find_foreign()? {
+            return Ok(Err(foreign));
+        }
+        database.enter_wal_mode()?;
+        let synchronous = match durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        database.connection.execute_batch(&format!(
+            "PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864;"
+        ))?;
+        database.migrate(origin, quota)?;
+        // Another origin's file under this name can only have been put there by hand.
+        let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
+        Ok(if owner == origin { Ok(database) } else { Err(Foreign::Origin(owner)) })
+    }
+
+    /// Settings that take rights away from the SQL of a file that somebody else may have written.
+    fn harden(&self) -> rusqlite::Result<()> {
+        self.connection.set_prepared_statement_cache_capacity(64);
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        self.connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")
+    }
+
+    /// Looks who wrote the file, without writing to it.
+    fn find_foreign(&self) -> rusqlite::Result<Option<Foreign>> {
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+        let version = number("PRAGMA user_version")?;
+        let application = number("PRAGMA application_id")?;
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        Ok(if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+            Some(Foreign::Application)
+        } else if version > SCHEMA_VERSION {
+            Some(Foreign::NewerSchema(version))
+        } else {
+            None
+        })
+    }
+
+    /// Two processes that switch a new file to WAL mode at the same time get "database is locked" without the
+    /// busy handler being asked, so this asks again itself.
+    fn enter_wal_mode(&self) -> rusqlite::Result<()> {
+        let deadline = Instant::now() + busy_timeout();
+        loop {
+            let mode = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, String>(0));
+            let entered = match mode("PRAGMA journal_mode") {
+                Ok(mode) if mode == "wal" => return Ok(()),
+                Ok(_) => mode("PRAGMA journal_mode=WAL"),
+                Err(error) => Err(error),
+            };
+            match entered {
+                Ok(mode) if mode == "wal" => return Ok(()),
+                Err(error) if !is_busy(&error) => return Err(error),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                _ => std::thread::sleep(Duration::from_micros(fastrand::u64(200..2000))),
+            }
+        }
+    }
+
+    /// Creates the schema in an empty file.
+    fn migrate(&self, origin: &str, quota: u64) -> rusqlite::Result<()> {
+        let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0));
+        if version(&self.connection)? == SCHEMA_VERSION {
+            return Ok(());
+        }
+        self.begin_write()?;
+        let created = (|| {
+            // Another process may have created it while this one waited for the lock.
+            if version(&self.connection)? != SCHEMA_VERSION {
+                self.connection.execute_batch(SCHEMA)?;
+                self.connection.execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"))?;
+                self.insert_area(1, origin, &AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 })?;
+            }
+            self.commit()
+        })();
+        if created.is_err() {
+            self.rollback();
+        }
+        created
+    }
+
+    /// Begins a transaction that reads one moment's state from its first statement on.
+    pub fn begin_read(&self) -> rusqlite::Result<()> {
+        self.run("BEGIN DEFERRED")
+    }
+
+    /// Begins a transaction that holds the write lock at once: one that read first and wrote later would fail
+    /// whenever another process had written in between.
+    pub fn begin_write(&self) -> rusqlite::Result<()> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Commits the transaction.
+    pub fn commit(&self) -> rusqlite::Result<()> {
+        self.run("COMMIT")
+    }
+
+    /// Rolls the transaction back, if one is open.
+    pub fn rollback(&self) {
+        if self.in_transaction()
+            && let Err(error) = self.run("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    /// Whether a transaction is open. After some errors `SQLite` has rolled it back itself.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// A number that changes when another connection has committed to the file.
+    pub fn data_version(&self) -> rusqlite::Result<i64> {
+        self.prepare("PRAGMA data_version")?.query_row([], |row| row.get(0))
+    }
+
+    /// Reads an area's row.
+    pub fn area(&self, area: i64) -> rusqlite::Result<AreaRow> {
+        self.prepare("SELECT quota, usage, length, next, sequence FROM area WHERE id = ?1")?.query_row([area], |row| {
+            Ok(AreaRow {
+                quota: unsigned(row, 0)?,
+                usage: unsigned(row, 1)?,
+                length: unsigned(row, 2)?,
+                next: unsigned(row, 3)?,
+                sequence: unsigned(row, 4)?,
+            })
+        })
+    }
+
+    /// Adds an area.
+    pub fn insert_area(&self, area: i64, origin: &str, row: &AreaRow) -> rusqlite::Result<()> {
+        self.prepare("INSERT INTO area (id, origin, quota, usage, length, next, sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                area,
+                origin,
+                signed(row.quota),
+                signed(row.usage),
+                signed(row.length),
+                signed(row.next),
+                signed(row.sequence)
+            ])
+            .map(drop)
+    }
+
+    /// Writes an area's row.
+    pub fn update_area(&self, area: i64, row: &AreaRow) -> rusqlite::Result<()> {
+        self.prepare("UPDATE area SET quota = ?2, usage = ?3, length = ?4, next = ?5, sequence = ?6 WHERE id = ?1")?
+            .execute(params![area, signed(row.quota), signed(row.usage), signed(row.length), signed(row.next), signed(row.sequence)])
+            .map(drop)
+    }
+
+    /// Forgets an area that has no items.
+    pub fn delete_area(&self, area: i64) -> rusqlite::Result<()> {
+        self.prepare("DELETE FROM area WHERE id = ?1")?.execute([area]).map(drop)
+    }
+
+    /// The value of a key.
+    pub fn value(&self, area: i64, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.prepare("SELECT value FROM item WHERE area = ?1 AND key = ?2")?.query_row(params![area, key], |row| row.get(0)).optional()
+    }
+
+    /// The id of a key's item, and what `f` makes of its value.
+    pub fn item<T>(&self, area: i64, key: &[u8], f: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<Option<(i64, T)>> {
+        self.prepare("SELECT id, value FROM item WHERE area = ?1 AND key = ?2")?
+            .query_row(params![area, key], |row| Ok((row.get(0)?, f(blob(row, 1)?))))
+            .optional()
+    }
+
+    /// The id of a key's item.
+    pub fn item_id(&self, area: i64, key: &[u8]) -> rusqlite::Result<Option<i64>> {
+        self.prepare("SELECT id FROM item WHERE area = ?1 AND key = ?2")?.query_row(params![area, key], |row| row.get(0)).optional()
+    }
+
+    /// Adds an item.
+    pub fn insert_item(&self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        self.prepare("INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)")?.execute(params![id, area, key, value]).map(drop)
+    }
+
+    /// Replaces an item's value.
+    pub fn update_item(&self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
+        self.prepare("UPDATE item SET value = ?2 WHERE id = ?1")?.execute(params![id, value]).map(drop)
+    }
+
+    /// Removes an item.
+    pub fn delete_item(&self, id: i64) -> rusqlite::Result<()> {
+        self.prepare("DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    /// Removes all items whose ids are in `ids`.
+    pub fn delete_items(&self, ids: std::ops::Range<i64>) -> rusqlite::Result<()> {
+        self.prepare("DELETE FROM item WHERE id >= ?1 AND id < ?2")?.execute(params![ids.start, ids.end]).map(drop)
+    }
+
+    /// Removes every item of the database. `SQLite` does this page by page, not row by row.
+    pub fn delete_every_item(&self) -> rusqlite::Result<()> {
+        self.prepare("DELETE FROM item")?.execute([]).map(drop)
+    }
+
+    /// Whether any area but this one has a row.
+    pub fn has_other_area(&self, area: i64) -> rusqlite::Result<bool> {
+        self.prepare("SELECT EXISTS (SELECT 1 FROM area WHERE id <> ?1)")?.query_row([area], |row| row.get(0))
+    }
+
+    /// The key of an item.
+    pub fn key(&self, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.prepare("SELECT key FROM item WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+    }
+
+    /// The item that follows `skip` others among those with ids in `ids`, in ascending order.
+    pub fn nth_up(&self, ids: std::ops::Range<i64>, skip: i64) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+        self.prepare("SELECT id, key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1 OFFSET ?3")?
+            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// The item that follows `skip` others among those with ids in `ids`, in descending order.
+    pub fn nth_down(&self, ids: std::ops::Range<i64>, skip: i64) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+        self.prepare("SELECT id, key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3")?
+            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// All ids in `ids`, ascending.
+    pub fn item_ids(&self, ids: std::ops::Range<i64>, mut f: impl FnMut(i64)) -> rusqlite::Result<()> {
+        let mut statement = self.prepare("SELECT id FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id")?;
+        let mut rows = statement.query(params![ids.start, ids.end])?;
+        while let Some(row) = rows.next()? {
+            f(row.get(0)?);
+        }
+        Ok(())
+    }
+
+    /// At most `limit` keys of the items with ids in `ids`, in ascending order of ids.
+    pub fn keys(&self, ids: std::ops::Range<i64>, limit: u64, mut f: impl FnMut(&[u8])) -> rusqlite::Result<()> {
+        let mut statement = self.prepare("SELECT key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
+        let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
+        while let Some(row) = rows.next()? {
+            f(blob(row, 0)?);
+        }
+        Ok(())
+    }
+
+    /// Moves what the WAL holds into the database as far as no reader is in the way; never waits.
+    pub fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// Moves what the WAL holds into the database and empties it, if nobody uses it now.
+    pub fn checkpoint_and_truncate(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// Looks for damage; the first finding, or `None`.
+    pub fn find_damage(&self) -> rusqlite::Result<Option<String>> {
+        let finding: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok(if finding == "ok" { None } else { Some(finding) })
+    }
+
+    /// Gives the memory of removed items back. Only for a database in memory, outside a transaction.
+    pub fn vacuum(&self) -> rusqlite::Result<()> {
+        self.run("VACUUM")
+    }
+
+    /// Bytes of pages that hold nothing, and of all pages.
+    pub fn free_and_all_bytes(&self) -> rusqlite::Result<(u64, u64)> {
+        let number = |sql: &str| self.prepare(sql)?.query_row([], |row| unsigned(row, 0));
+        let size = number("PRAGMA page_size")?;
+        Ok((number("PRAGMA freelist_count")? * size, number("PRAGMA page_count")? * size))
+    }
+
+    fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.prepare(sql)?.execute([]).map(drop)
+    }
+}
+
+/// Checks that the linked `SQLite` has none of the known faults that corrupt WAL databases.
+#[must_use]
+pub fn version_is_sound() -> bool {
+    rusqlite::version_number() >= MINIMUM_SQLITE
+}
+
+/// Whether another connection's lock was in the way.
+#[must_use]
+pub fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
+/// Whether the error says that the file is no sound database. A failing disk can look like this for a
+/// moment.
+#[must_use]
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    const IO_ERROR_CORRUPT_FS: i32 = 8458;
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+        || error.sqlite_error().is_some_and(|error| error.extended_code == IO_ERROR_CORRUPT_FS)
+}
+
+/// Whether the error says that no space is left. `SQLite` has three codes for that: the disk is full, a write
+/// failed for the size of the file, and a new file could not be given its first bytes.
+#[must_use]
+pub fn is_full(error: &rusqlite::Error) -> bool {
+    const WRITE_FAILED: i32 = 778;
+    const SHM_SIZE_FAILED: i32 = 4874;
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.code == rusqlite::ErrorCode::DiskFull || matches!(error.extended_code, WRITE_FAILED | SHM_SIZE_FAILED))
+}
+
+fn blob<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row [u8]> {
+    Ok(row.get_ref(column)?.as_blob()?)
+}
+
+/// `SQLite`'s integers are signed; all of ours are below 2^53, those of a damaged file are cut off.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
