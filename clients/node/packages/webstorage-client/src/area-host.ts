@@ -1,0 +1,156 @@
+import { DirectView } from "./direct-area.js";
+import type { StorageFailure } from "./failure.js";
+import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
+import type { AreaAddress, View, ViewOwner } from "./observer.js";
+import { SyncConnection } from "./sync-connection.js";
+import type { StorageEventParams } from "./wire.js";
+
+/** How areas are reached: through a copy in this process, or by one blocking call for each operation. */
+export type Mode = "mirrored" | "direct";
+
+/** What decides whether two storages can share one server. */
+export interface HostOptions {
+  program: string;
+  storageDir: string | undefined;
+  mode: Mode;
+  timeout: number;
+}
+
+/** One server and the areas that documents of this process have opened on it. */
+export class AreaHost {
+  readonly #connection: SyncConnection;
+  readonly #mode: Mode;
+  readonly #mirrors = new Map<string, MirroredArea>();
+  readonly #directUsers = new Map<string, number>();
+  readonly #listeners = new Map<number, (event: StorageEventParams) => void>();
+  #areas = 0;
+  users = 0;
+  onrefused: WriteRefused = (failure) => process.emitWarning(failure.message, failure.name);
+
+  constructor(options: HostOptions, ondeath: (failure: StorageFailure) => void) {
+    const args = ["--stdio", "--clientProcessId", String(process.pid)];
+    if (options.storageDir === undefined) args.push("--no-persistent");
+    else args.push("--storage-dir", options.storageDir);
+    this.#mode = options.mode;
+    this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
+    this.#connection.ondeath = ondeath;
+    this.#connection.onnotification = ({ method, params }) => {
+      if (method !== "storage/event" && method !== "storage/overflow") return;
+      const event = params as StorageEventParams;
+      this.#listeners.get(event.subscription)?.(method === "storage/overflow" ? { ...event, overflow: true } : event);
+    };
+  }
+
+  get alive(): boolean {
+    return this.#connection.alive;
+  }
+
+  /** The process id of the server, for those who watch or end it. */
+  get pid(): number {
+    return this.#connection.pid;
+  }
+
+  /**
+   * A new area in memory that nobody else can have opened. Areas in memory are told apart by their
+   * origin, and this name never leaves the connection, so it need not be that of the document.
+   */
+  privateArea(quota: number | undefined): AreaAddress {
+    const origin = `http://area-${++this.#areas}.invalid`;
+    return quota === undefined ? { persistent: false, origin } : { persistent: false, origin, quota };
+  }
+
+  open(address: AreaAddress, owner: ViewOwner): View {
+    return this.#mode === "mirrored" ? this.#openMirrored(address, owner) : this.#openDirect(address, owner);
+  }
+
+  #openMirrored(address: AreaAddress, owner: ViewOwner): View {
+    const key = JSON.stringify([address.persistent, address.origin, address.quota]);
+    let area = this.#mirrors.get(key);
+    if (area === undefined) {
+      const created: MirroredArea = new MirroredArea(
+        this.#connection,
+        address,
+        (failure) => this.onrefused(failure),
+        () => {
+          this.#mirrors.delete(key);
+          this.#ignore(created.subscription);
+        },
+      );
+      if (created.subscription !== undefined) this.#listeners.set(created.subscription, (event) => created.apply(event));
+      this.#mirrors.set(key, created);
+      area = created;
+    }
+    return area.open(owner);
+  }
+
+  #openDirect(address: AreaAddress, owner: ViewOwner): View {
+    const { origin } = address;
+    this.#directUsers.set(origin, (this.#directUsers.get(origin) ?? 0) + 1);
+    const view: DirectView = new DirectView(this.#connection, address, owner, () => {
+      this.#ignore(view.subscription);
+      const left = (this.#directUsers.get(origin) as number) - 1;
+      this.#directUsers.set(origin, left);
+      return left === 0 && !address.persistent;
+    });
+    if (view.subscription !== undefined) this.#listeners.set(view.subscription, (event) => view.apply(event));
+    return view;
+  }
+
+  #ignore(subscription: number | undefined): void {
+    if (subscription !== undefined) this.#listeners.delete(subscription);
+  }
+
+  /** Blocks until the server has confirmed every change. */
+  flush(): void {
+    this.#connection.flush();
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+const hosts = new Map<string, AreaHost>();
+let hooked = false;
+
+/** Every change is handed over before the process ends, however it ends short of a kill. */
+function flushAtExit(): void {
+  for (const host of hosts.values()) {
+    try {
+      if (host.alive) host.flush();
+    } catch (error) {
+      process.stderr.write(`webstorage-client: ${(error as Error).message}\n`);
+    }
+  }
+}
+
+/** The server for these options: one that runs already, or a new one. */
+export function acquireHost(options: HostOptions): AreaHost {
+  const key = JSON.stringify([options.program, options.storageDir, options.mode, options.timeout]);
+  let host = hosts.get(key);
+  if (host === undefined) {
+    if (!hooked) process.on("exit", flushAtExit);
+    hooked = true;
+    const created = new AreaHost(options, () => {
+      if (hosts.get(key) === created) hosts.delete(key);
+    });
+    hosts.set(key, created);
+    host = created;
+  }
+  host.users++;
+  return host;
+}
+
+/** Lets go of a server. With `keep` it goes on waiting for the next storage of this process. */
+export function releaseHost(host: AreaHost, keep: boolean): void {
+  host.users--;
+  if (!host.alive) return;
+  if (keep || host.users > 0) {
+    host.flush();
+    return;
+  }
+  for (const [key, known] of hosts) {
+    if (known === host) hosts.delete(key);
+  }
+  host.close();
+}

@@ -1,0 +1,57 @@
+/** The numbers behind a `QuotaExceededError`, in bytes (two for each UTF-16 unit). */
+export interface QuotaNumbers {
+  quota: number;
+  requested: number;
+  usage: number;
+}
+
+/**
+ * An error on its way to a realm: it becomes a `DOMException` of that realm with the same name and
+ * message. The names are those of the server's errors (`QuotaExceededError`, `SecurityError`,
+ * `NotSupportedError`, `InvalidStateError`, `TimeoutError`, `UnknownError`, …).
+ */
+export class StorageFailure extends Error {
+  /** Set for a `QuotaExceededError` whose numbers are known. */
+  readonly numbers: QuotaNumbers | undefined;
+  /** The JSON-RPC error code, if the server sent one. */
+  readonly code: number | undefined;
+
+  constructor(name: string, message: string, numbers?: QuotaNumbers, code?: number) {
+    super(message);
+    this.name = name;
+    this.numbers = numbers;
+    this.code = code;
+  }
+}
+
+/** Where an exception of a realm keeps the numbers that the standard leaves out of it. */
+export const quotaNumbers: unique symbol = Symbol.for("webstorage-client.quotaNumbers") as never;
+
+/** The failure of a write that does not fit; nothing was changed. */
+export function quotaFailure(key: string, numbers: QuotaNumbers): StorageFailure {
+  const name = key.length > 40 ? `${key.slice(0, 40)}…` : key;
+  return new StorageFailure(
+    "QuotaExceededError",
+    `Setting the value of '${name}' exceeded the quota: ${numbers.requested} more bytes are needed, ${numbers.usage} of ${numbers.quota} are in use. ` +
+      "Nothing was changed. Remove items, or raise the quota where the storage is created.",
+    numbers,
+  );
+}
+
+/** A JSON-RPC error as the server sends it. */
+export interface RpcError {
+  code: number;
+  message: string;
+  data?: unknown;
+}
+
+/** The failure that a JSON-RPC error stands for. */
+export function failureFrom(error: RpcError): StorageFailure {
+  const data = typeof error.data === "object" && error.data !== null ? (error.data as Record<string, unknown>) : {};
+  const name = typeof data.name === "string" ? data.name : error.code === -32601 ? "NotSupportedError" : "UnknownError";
+  const { quota, requested, usage } = data;
+  if (typeof quota === "number" && typeof requested === "number" && typeof usage === "number") {
+    return new StorageFailure(name, error.message, { quota, requested, usage }, error.code);
+  }
+  return new StorageFailure(name, error.message, undefined, error.code);
+}

@@ -1,0 +1,244 @@
+import type { Change } from "./area.js";
+import { quotaFailure, StorageFailure } from "./failure.js";
+import { Items } from "./items.js";
+import type { AreaAddress, View, ViewOwner } from "./observer.js";
+import { PendingWrites } from "./pending-writes.js";
+import type { Posted, SyncConnection } from "./sync-connection.js";
+import { allEntries, openArea, subscribe, type Opened, type StorageEventParams } from "./wire.js";
+
+const { setTimeout, clearTimeout } = globalThis;
+
+// Events follow the answers within milliseconds. Own writes that are answered and have no event after
+// this long were without effect on the server, so the copy has to be compared with it.
+const SETTLE = 500;
+
+/** Told about a write that the server refused after the copy had accepted it. */
+export type WriteRefused = (failure: StorageFailure) => void;
+
+/**
+ * A copy of an area in this process. Reads never leave it. Writes change it at once, are checked
+ * against the quota, and are sent to the server in their order; changes by others arrive as events
+ * between tasks. All documents of a process that are on the same area share one copy.
+ */
+export class MirroredArea {
+  readonly #connection: SyncConnection;
+  readonly #address: AreaAddress;
+  readonly #items = new Items();
+  readonly #views = new Set<MirroredView>();
+  readonly #opened: Opened;
+  readonly #subscription: number | undefined;
+  readonly #pending: PendingWrites | undefined;
+  readonly #refused: WriteRefused;
+  #settling: NodeJS.Timeout | undefined;
+  #disposed: () => void;
+
+  constructor(connection: SyncConnection, address: AreaAddress, refused: WriteRefused, disposed: () => void) {
+    this.#connection = connection;
+    this.#address = address;
+    this.#refused = refused;
+    this.#disposed = disposed;
+    this.#opened = openArea(connection, address);
+    // An area in memory belongs to this connection, so nobody else changes it.
+    this.#subscription = address.persistent ? subscribe(connection, this.#opened.storage, true) : undefined;
+    this.#pending = this.#subscription === undefined ? undefined : new PendingWrites();
+    if (this.#opened.length > 0) this.#fill();
+  }
+
+  get items(): Items {
+    return this.#items;
+  }
+
+  get quota(): number {
+    return this.#opened.quota;
+  }
+
+  /** The server's number for the events of this area. */
+  get subscription(): number | undefined {
+    return this.#subscription;
+  }
+
+  open(owner: ViewOwner): MirroredView {
+    // The server tells other processes the URL of the handle, so each document has a handle of its own.
+    const handle = this.#address.persistent ? openArea(this.#connection, { ...this.#address, url: owner.url }).storage : this.#opened.storage;
+    const view = new MirroredView(this, owner, handle);
+    this.#views.add(view);
+    return view;
+  }
+
+  close(view: MirroredView): void {
+    if (!this.#views.delete(view) || !this.#connection.alive) return;
+    if (view.handle !== this.#opened.storage) this.post("storage/close", `[${view.handle}]`);
+    if (this.#views.size > 0) return;
+    clearTimeout(this.#settling);
+    if (!this.#address.persistent) this.post("storage/clear", `[${this.#opened.storage}]`);
+    this.post("storage/close", `[${this.#opened.storage}]`);
+    this.#disposed();
+  }
+
+  setItem(view: MirroredView, key: string, value: string, silent = false): void {
+    const items = this.#items;
+    const old = items.get(key);
+    if (old === value) return;
+    const growth = old === undefined ? 2 * (key.length + value.length) : 2 * (value.length - old.length);
+    if (growth > 0 && items.usage + growth > this.#opened.quota) {
+      throw quotaFailure(key, { quota: this.#opened.quota, requested: growth, usage: items.usage });
+    }
+    this.post("storage/setItem", `[${view.handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
+    items.set(key, value, old);
+    this.#pending?.wrote(key, value, old === undefined);
+    if (!silent) this.#broadcast(view, key, old ?? null, value);
+  }
+
+  removeItem(view: MirroredView, key: string): void {
+    const old = this.#items.get(key);
+    if (old === undefined) return;
+    this.post("storage/removeItem", `[${view.handle},${JSON.stringify(key)}]`);
+    this.#items.delete(key);
+    this.#pending?.wrote(key, null, false);
+    this.#broadcast(view, key, old, null);
+  }
+
+  clear(view: MirroredView, silent = false): void {
+    if (this.#items.length === 0) return;
+    this.post("storage/clear", `[${view.handle}]`);
+    this.#items.clear();
+    this.#pending?.cleared();
+    if (!silent) this.#broadcast(view, null, null, null);
+  }
+
+  post(method: string, params: string): void {
+    this.#connection.post(method, params, this.#owner);
+    if (this.#pending !== undefined) this.#settle();
+  }
+
+  /** Takes in a change that the server reports, own changes included. */
+  apply(event: StorageEventParams): void {
+    if (event.overflow === true) return this.reload();
+    const verdict = this.#pending?.judge(event.key, event.newValue) ?? "foreign";
+    if (verdict !== "foreign") return;
+    this.#change(event);
+    const change: Change = { key: event.key, oldValue: event.oldValue, newValue: event.newValue, url: event.url };
+    for (const view of this.#views) view.owner.deliver(change);
+  }
+
+  /** Replaces the copy by what the server has. */
+  reload(): void {
+    this.#connection.flush();
+    this.#pending?.forget();
+    this.#items.clear();
+    this.#fill();
+  }
+
+  readonly #owner: Posted = {
+    refused: (failure) => {
+      this.#refused(
+        new StorageFailure(
+          failure.name,
+          `The storage server refused a change that was already visible here: ${failure.message} The change is undone; the area shows what the server has.`,
+          failure.numbers,
+        ),
+      );
+      globalThis.queueMicrotask(() => {
+        if (this.#connection.alive) this.reload();
+      });
+    },
+  };
+
+  #fill(): void {
+    for (const [key, value] of allEntries(this.#connection, this.#opened.storage)) this.#items.set(key, value);
+  }
+
+  #change({ key, oldValue, newValue }: StorageEventParams): void {
+    const items = this.#items;
+    if (key === null) {
+      const kept = [...items.entries()].filter(([name]) => this.#pending?.protects(name));
+      items.clear();
+      for (const [name, value] of kept) items.set(name, value);
+    } else if (newValue === null) {
+      items.delete(key);
+    } else if (oldValue !== null && items.get(key) !== undefined) {
+      items.set(key, newValue);
+    } else {
+      // A new key stands behind everything the server has and before what it has not got yet.
+      items.delete(key);
+      const later = [...(this.#pending?.appended ?? [])].map((name) => [name, items.get(name) as string] as const);
+      for (const [name] of later) items.delete(name);
+      items.set(key, newValue);
+      for (const [name, value] of later) items.set(name, value);
+    }
+  }
+
+  #broadcast(changer: MirroredView, key: string | null, oldValue: string | null, newValue: string | null): void {
+    if (this.#views.size === 1 && !changer.owner.emitSelf) return;
+    const change: Change = { key, oldValue, newValue, url: changer.owner.url };
+    for (const view of this.#views) {
+      if (view !== changer || view.owner.emitSelf) view.owner.deliver(change);
+    }
+  }
+
+  #settle(): void {
+    if (this.#settling !== undefined) return;
+    this.#settling = setTimeout(() => {
+      this.#settling = undefined;
+      if (!this.#connection.alive || this.#pending === undefined || this.#pending.empty) return;
+      this.reload();
+    }, SETTLE);
+    this.#settling.unref();
+  }
+}
+
+/** One document's hold on a copy. */
+export class MirroredView implements View {
+  readonly #area: MirroredArea;
+  readonly #items: Items;
+  readonly owner: ViewOwner;
+  readonly handle: number;
+
+  constructor(area: MirroredArea, owner: ViewOwner, handle: number) {
+    this.#area = area;
+    this.#items = area.items;
+    this.owner = owner;
+    this.handle = handle;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  key(index: number): string | null {
+    return this.#items.key(index);
+  }
+
+  keys(): string[] {
+    return this.#items.keys();
+  }
+
+  getItem(key: string): string | null {
+    return this.#items.get(key) ?? null;
+  }
+
+  setItem(key: string, value: string): void {
+    this.#area.setItem(this, key, value);
+  }
+
+  removeItem(key: string): void {
+    this.#area.removeItem(this, key);
+  }
+
+  clear(): void {
+    this.#area.clear(this);
+  }
+
+  entries(): [string, string][] {
+    return [...this.#items.entries()];
+  }
+
+  replaceAll(entries: Iterable<readonly [string, string]>): void {
+    this.#area.clear(this, true);
+    for (const [key, value] of entries) this.#area.setItem(this, key, value, true);
+  }
+
+  dispose(): void {
+    this.#area.close(this);
+  }
+}

@@ -1,0 +1,50 @@
+import vm from "node:vm";
+import { quotaNumbers, StorageFailure } from "./failure.js";
+import { defineQuotaExceededError, defineStorageEvent, type QuotaExceededErrorConstructor, type StorageEventConstructor } from "./realm-events.js";
+import { defineStorage, type Slot, type StorageInterface } from "./realm-storage.js";
+
+/** The interfaces of Web Storage in one realm. */
+export interface RealmInterfaces {
+  Storage: StorageInterface["Storage"];
+  StorageEvent: StorageEventConstructor;
+  QuotaExceededError: QuotaExceededErrorConstructor;
+  createStorage(slot: Slot): Storage;
+  /** The realm's exception for an error thrown by an area. */
+  exceptionFor(error: unknown): unknown;
+}
+
+type Global = Record<string, unknown>;
+
+/** The function, compiled in the realm that `global` is the global object of. */
+function compiledIn<F>(global: object, definition: F): F {
+  if (global === globalThis) return definition;
+  const source = `(${String(definition)})`;
+  if (vm.isContext(global)) return vm.runInContext(source, global) as F;
+  const RealmFunction = (global as Global).Function;
+  if (typeof RealmFunction !== "function" || RealmFunction === Function) return definition;
+  return (RealmFunction as FunctionConstructor)(`return ${source};`)() as F;
+}
+
+/**
+ * Defines the interfaces in the realm of `global`: a global object, a vm context or a window.
+ * `DOMException`, `Event` and, where it exists, `QuotaExceededError` are that realm's own.
+ */
+export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
+  const members = global as Global;
+  const Exception = (members.DOMException ?? DOMException) as typeof DOMException;
+  const BaseEvent = (members.Event ?? Event) as typeof Event;
+  const QuotaExceededError = (members.QuotaExceededError ??
+    compiledIn(global, defineQuotaExceededError)(Exception)) as QuotaExceededErrorConstructor;
+
+  function exceptionFor(error: unknown): unknown {
+    if (!(error instanceof StorageFailure)) return error;
+    if (error.name !== "QuotaExceededError") return new Exception(error.message, error.name);
+    const exception = new QuotaExceededError(error.message);
+    Object.defineProperty(exception, quotaNumbers, { value: error.numbers });
+    return exception;
+  }
+
+  const { Storage, createStorage, isStorage } = compiledIn(global, defineStorage)({ strict, exceptionFor });
+  const StorageEvent = compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
+  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor };
+}

@@ -1,0 +1,147 @@
+import type { Change, Operation } from "./area.js";
+import { StorageFailure } from "./failure.js";
+import type { View, ViewOwner } from "./observer.js";
+import type { RealmInterfaces } from "./realm.js";
+import type { Entries, Snapshot } from "./state.js";
+import { StorageSlot } from "./storage-slot.js";
+
+// Fake timers of tests replace the global; a storage event is a task all the same.
+const { setImmediate } = globalThis;
+
+/** Which of a document's two areas. */
+export type AreaName = "localStorage" | "sessionStorage";
+
+/** How a failure on demand is narrowed down. */
+export interface FailOptions {
+  /** Only this area; both otherwise. */
+  area?: AreaName;
+  /** Only operations on this key, or on keys that match. */
+  key?: string | RegExp;
+  /** How many operations fail; 1 by default. */
+  times?: number;
+  /** The message of the exception. */
+  message?: string;
+}
+
+/** What a window needs from the storage it belongs to. */
+export interface WindowParts {
+  interfaces: RealmInterfaces;
+  target: EventTarget;
+  origin: string;
+  url: string;
+  emitSelf: boolean;
+  openLocal(owner: ViewOwner): View;
+  openSession(owner: ViewOwner): View;
+}
+
+/** A document with Web Storage: what `window` is in a browser, as far as storage is concerned. */
+export class StorageWindow {
+  readonly url: string;
+  /** Where storage events are dispatched. */
+  readonly target: EventTarget;
+  readonly #parts: WindowParts;
+  readonly #slots: Record<AreaName, StorageSlot>;
+  readonly #objects: Record<AreaName, Storage>;
+  #epoch = 0;
+
+  constructor(parts: WindowParts) {
+    this.#parts = parts;
+    this.url = parts.url;
+    this.target = parts.target;
+    const slotFor = (name: AreaName, open: (owner: ViewOwner) => View) =>
+      new StorageSlot(() =>
+        open({ url: parts.url, emitSelf: parts.emitSelf, deliver: (change) => this.#dispatch(change, this.#objects[name]) }),
+      );
+    this.#slots = {
+      localStorage: slotFor("localStorage", parts.openLocal),
+      sessionStorage: slotFor("sessionStorage", parts.openSession),
+    };
+    this.#objects = {
+      localStorage: parts.interfaces.createStorage(this.#slots.localStorage),
+      sessionStorage: parts.interfaces.createStorage(this.#slots.sessionStorage),
+    };
+  }
+
+  get localStorage(): Storage {
+    return this.#object("localStorage");
+  }
+
+  get sessionStorage(): Storage {
+    return this.#object("sessionStorage");
+  }
+
+  #object(name: AreaName): Storage {
+    if (this.#parts.origin === "null") {
+      throw this.#exception("SecurityError", `Failed to read the '${name}' property from 'Window': a document of an opaque origin has no storage. Give it a URL with a host.`);
+    }
+    return this.#objects[name];
+  }
+
+  #exception(name: string, message: string): unknown {
+    return this.#parts.interfaces.exceptionFor(new StorageFailure(name, message));
+  }
+
+  /** Makes the next operations of a kind fail with an exception of the given name, or with the given error. */
+  failNext(operation: Operation, error: string | Error, options: FailOptions = {}): void {
+    const { area, key, times = 1, message } = options;
+    for (const name of ["localStorage", "sessionStorage"] as const) {
+      if (area !== undefined && area !== name) continue;
+      const text = message ?? `Failed to execute '${operation}' on 'Storage': this failure was asked for by the test.`;
+      this.#slots[name].fail({ operation, key, times, error: () => (typeof error === "string" ? this.#exception(error, text) : error) });
+    }
+  }
+
+  /** Forgets the failures that were asked for and did not happen yet. */
+  forgetFaults(): void {
+    this.#slots.localStorage.forgetFaults();
+    this.#slots.sessionStorage.forgetFaults();
+  }
+
+  /** The items of both areas. */
+  snapshot(): Snapshot {
+    return { localStorage: this.#slots.localStorage.open().entries(), sessionStorage: this.#slots.sessionStorage.open().entries() };
+  }
+
+  /**
+   * Makes both areas what they were in a snapshot. No event is sent within this process, and events
+   * that wait for their task are dropped.
+   */
+  restore(snapshot: Snapshot): void {
+    this.#epoch++;
+    this.#slots.localStorage.open().replaceAll(snapshot.localStorage);
+    this.#slots.sessionStorage.open().replaceAll(snapshot.sessionStorage);
+  }
+
+  /** The same as `restore`, for areas that were used; an area nobody touched needs nothing. */
+  reset(snapshot: Snapshot): void {
+    this.#epoch++;
+    this.forgetFaults();
+    this.#slots.localStorage.opened?.replaceAll(snapshot.localStorage);
+    this.#slots.sessionStorage.opened?.replaceAll(snapshot.sessionStorage);
+  }
+
+  /** The items of the session area, for a window that this one opens. */
+  sessionEntries(): Entries {
+    return this.#slots.sessionStorage.open().entries();
+  }
+
+  /** Lets go of both areas; the objects throw from now on. */
+  close(): void {
+    this.#epoch++;
+    for (const slot of [this.#slots.localStorage, this.#slots.sessionStorage]) {
+      slot.opened?.dispose();
+      slot.retire(() => {
+        throw new StorageFailure("InvalidStateError", "This storage was closed. Nothing was read or stored. Create a new one.");
+      });
+    }
+  }
+
+  /** Each event is a task of its own, as the HTML standard queues them. */
+  #dispatch(change: Change, storageArea: Storage): void {
+    const epoch = this.#epoch;
+    setImmediate(() => {
+      if (epoch !== this.#epoch) return;
+      this.target.dispatchEvent(new this.#parts.interfaces.StorageEvent("storage", { ...change, storageArea }));
+    });
+  }
+}

@@ -1,0 +1,229 @@
+import { resolve } from "node:path";
+import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
+import { StorageFailure } from "./failure.js";
+import { installOn, type InstallOptions } from "./install.js";
+import { locateServer } from "./locate.js";
+import type { AreaAddress, View } from "./observer.js";
+import { interfacesIn, type RealmInterfaces } from "./realm.js";
+import { snapshotOf, stateOf, type Seed, type Snapshot, type StorageState } from "./state.js";
+import { StorageWindow, type FailOptions } from "./storage-window.js";
+import type { Operation } from "./area.js";
+
+/** Options of `createWebStorage`. */
+export interface WebStorageOptions {
+  /** The origin whose storage it is; by default that of `url`, or `http://localhost`. */
+  origin?: string;
+  /** The URL of the document, for the events that its changes cause elsewhere. */
+  url?: string;
+  /** A directory that keeps `localStorage`, shared with every process that names it. Without it both areas are in memory. */
+  storageDir?: string;
+  /** The quota of each area in bytes, two for each UTF-16 unit. Without it the server's own, 10 MiB. */
+  quota?: number;
+  /** `mirrored` reads from a copy in this process; `direct` asks the server every time. */
+  mode?: Mode;
+  /** The global object of the realm that the classes and objects belong to; this one by default. */
+  global?: object;
+  /** Where storage events are dispatched; a new `EventTarget` by default. */
+  target?: EventTarget;
+  /** What the areas start with. In a `storageDir` the items are added to what is there. */
+  seed?: Seed;
+  /** Dispatches events for the window's own changes too, which browsers do not. */
+  emitSelf?: boolean;
+  /** WebIDL to the letter: what is assigned to the name of a method becomes an item, spies included. */
+  strict?: boolean;
+  /** The path of the server; by default it is looked for. */
+  server?: string;
+  /** The longest wait for the server, in milliseconds; 10,000 by default. */
+  timeout?: number;
+  /** Leaves the server running for the next storage of this process when this one is closed. */
+  keepServer?: boolean;
+}
+
+/** Options of `openWindow`. */
+export interface OpenWindowOptions {
+  /** The URL of the new document, of the same origin. */
+  url?: string;
+  /** Where its storage events are dispatched; a new `EventTarget` by default. */
+  target?: EventTarget;
+  /** Whether its session storage starts as a copy of the opener's, as with `window.open`; true by default. */
+  copySession?: boolean;
+}
+
+function originOf(url: string): string {
+  const parsed = new URL(url);
+  // Schemes of host programs have origins here, although the URL class calls them opaque.
+  return parsed.origin === "null" && parsed.host !== "" ? `${parsed.protocol}//${parsed.host}` : parsed.origin;
+}
+
+/** Web Storage for one document and the windows it opens, backed by a storage server. */
+export class WebStorage implements Disposable {
+  readonly origin: string;
+  readonly url: string;
+  readonly Storage: RealmInterfaces["Storage"];
+  readonly StorageEvent: RealmInterfaces["StorageEvent"];
+  readonly QuotaExceededError: RealmInterfaces["QuotaExceededError"];
+  readonly #options: WebStorageOptions;
+  readonly #interfaces: RealmInterfaces;
+  readonly #initial: Snapshot;
+  readonly #windows: StorageWindow[] = [];
+  readonly #main: StorageWindow;
+  readonly #uninstall: (() => void)[] = [];
+  #host: AreaHost | undefined;
+  #local: AreaAddress | undefined;
+  #seeded = false;
+  #closed = false;
+
+  constructor(options: WebStorageOptions = {}) {
+    this.#options = options;
+    this.origin = options.origin ?? (options.url === undefined ? "http://localhost" : originOf(options.url));
+    this.url = options.url ?? `${this.origin}/`;
+    this.#interfaces = interfacesIn(options.global ?? globalThis, options.strict ?? false);
+    this.Storage = this.#interfaces.Storage;
+    this.StorageEvent = this.#interfaces.StorageEvent;
+    this.QuotaExceededError = this.#interfaces.QuotaExceededError;
+    this.#initial = snapshotOf(options.seed, this.origin);
+    this.#main = this.#createWindow(this.url, options.target ?? new EventTarget(), () => this.#initial.sessionStorage);
+  }
+
+  get localStorage(): Storage {
+    return this.#main.localStorage;
+  }
+
+  get sessionStorage(): Storage {
+    return this.#main.sessionStorage;
+  }
+
+  /** Where storage events of the document are dispatched. */
+  get target(): EventTarget {
+    return this.#main.target;
+  }
+
+  /** The process id of the server, once something needed it. */
+  get serverPid(): number | undefined {
+    return this.#host?.pid;
+  }
+
+  /** Opens another document of the origin. Each hears of what the other changes. */
+  openWindow(options: OpenWindowOptions = {}): StorageWindow {
+    const session = options.copySession === false ? [] : this.#main.sessionEntries();
+    // A document that listens from the start must not miss what was changed before its first access.
+    const window = this.#createWindow(options.url ?? this.url, options.target ?? new EventTarget(), () => session);
+    this.#main.snapshot();
+    window.snapshot();
+    return window;
+  }
+
+  /** Makes the next operations of a kind fail in the document. */
+  failNext(operation: Operation, error: string | Error, options?: FailOptions): void {
+    this.#main.failNext(operation, error, options);
+  }
+
+  /** The items of both areas of the document. */
+  snapshot(): Snapshot {
+    return this.#main.snapshot();
+  }
+
+  /** Makes both areas what they were in a snapshot, without events in this process. */
+  restore(snapshot: Snapshot): void {
+    this.#main.restore(snapshot);
+  }
+
+  /** Back to the seed: closes the opened windows, forgets faults and waiting events. */
+  reset(): void {
+    for (const window of this.#windows.splice(1)) window.close();
+    this.#main.reset(this.#initial);
+  }
+
+  /** The content as Playwright's storageState, written to `path` if that is given. */
+  storageState(options: { path?: string } = {}): StorageState {
+    return stateOf(this.snapshot(), this.origin, options.path);
+  }
+
+  /** Puts the storage and its classes on a global object, as accessors; undone by `close`. */
+  install(global: object = this.#options.global ?? globalThis, options?: InstallOptions): void {
+    this.#uninstall.push(installOn(global, this, this.#main, options));
+  }
+
+  /** Blocks until the server has confirmed every change. */
+  flush(): void {
+    this.#translated(() => this.#host?.flush());
+  }
+
+  /** Confirms every change, forgets the areas in memory and lets go of the server. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const undo of this.#uninstall.splice(0)) undo();
+    this.#translated(() => {
+      for (const window of this.#windows.splice(0)) window.close();
+      if (this.#host !== undefined) releaseHost(this.#host, this.#options.keepServer ?? false);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #translated(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      throw error instanceof StorageFailure ? this.#interfaces.exceptionFor(error) : error;
+    }
+  }
+
+  #createWindow(url: string, target: EventTarget, session: () => Snapshot["sessionStorage"]): StorageWindow {
+    const window = new StorageWindow({
+      interfaces: this.#interfaces,
+      target,
+      origin: this.origin,
+      url,
+      emitSelf: this.#options.emitSelf ?? false,
+      openLocal: (owner) => {
+        const view = this.#server().open(this.#localAddress(), owner);
+        if (!this.#seeded) this.#fill(view, this.#initial.localStorage);
+        this.#seeded = true;
+        return view;
+      },
+      openSession: (owner) => {
+        const server = this.#server();
+        const view = server.open(server.privateArea(this.#options.quota), owner);
+        this.#fill(view, session());
+        return view;
+      },
+    });
+    this.#windows.push(window);
+    return window;
+  }
+
+  #fill(view: View, entries: Snapshot["localStorage"]): void {
+    for (const [key, value] of entries) view.setItem(key, value);
+  }
+
+  #localAddress(): AreaAddress {
+    if (this.#local === undefined) {
+      const { storageDir, quota } = this.#options;
+      const shared = quota === undefined ? { persistent: true, origin: this.origin } : { persistent: true, origin: this.origin, quota };
+      this.#local = storageDir === undefined ? this.#server().privateArea(quota) : shared;
+    }
+    return this.#local;
+  }
+
+  #server(): AreaHost {
+    if (this.#closed) throw new StorageFailure("InvalidStateError", "This storage was closed. Nothing was read or stored. Create a new one.");
+    if (this.#host === undefined) {
+      const { storageDir, mode = "mirrored", timeout = 10_000, server } = this.#options;
+      const directory = storageDir === undefined ? undefined : resolve(storageDir);
+      this.#host = acquireHost({ program: locateServer(server), storageDir: directory, mode, timeout });
+    }
+    return this.#host;
+  }
+}
+
+/**
+ * Creates `localStorage` and `sessionStorage` for a document. Nothing is started before the first
+ * access to an item.
+ */
+export function createWebStorage(options?: WebStorageOptions): WebStorage {
+  return new WebStorage(options);
+}
