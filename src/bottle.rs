@@ -90,7 +90,6 @@ impl Bottle {
     }
 
     /// Waits until no other connection of this process uses the file.
-    #[must_use]
     pub fn lock(&self) -> BottleGuard {
         self.file.lock_arc()
     }
@@ -190,7 +189,7 @@ impl BottleFile {
         self.explain(error)
     }
 
-    /// Whether a transaction is open. After some errors `SQLite` has rolled it back itself.
+    /// Whether a transaction is open. After some errors SQLite has rolled it back itself.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         self.database.in_transaction()
@@ -200,7 +199,7 @@ impl BottleFile {
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
         match error {
-            Error::Sqlite(error) => explain(error, &self.origin, &self.path),
+            Error::Sqlite(error) => explain(&error, &self.origin, &self.path),
             other => other,
         }
     }
@@ -247,16 +246,17 @@ impl BottleFile {
 }
 
 /// Gives an error of the database its meaning for the bottle of `origin` in the file `path`.
-pub fn explain(error: rusqlite::Error, origin: &Origin, path: &Path) -> Error {
+#[must_use]
+pub fn explain(error: &rusqlite::Error, origin: &Origin, path: &Path) -> Error {
     let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
     let path_shown = path.display();
-    if sqlite::is_busy(&error) {
+    if sqlite::is_busy(error) {
         let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
         Error::Timeout { origin: origin.to_string(), milliseconds }
-    } else if sqlite::is_full(&error) {
+    } else if sqlite::is_full(error) {
         let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
         Error::Unknown { message, sqlite_code }
-    } else if sqlite::is_damage(&error) {
+    } else if sqlite::is_damage(error) {
         let message = format!(
             "{path_shown} is damaged ({error}). It was left as it is; close every handle on it and open it again to have it examined."
         );
@@ -268,7 +268,7 @@ pub fn explain(error: rusqlite::Error, origin: &Origin, path: &Path) -> Error {
 }
 
 /// Which file the path names now. Looks without opening: closing a database's file would drop the locks that
-/// `SQLite` holds on it.
+/// SQLite holds on it.
 fn identity(path: &Path) -> Option<FileIdentity> {
     let stat = rustix::fs::lstat(path).ok()?;
     Some((stat.st_dev, stat.st_ino))

@@ -217,21 +217,18 @@ impl Connection {
             }
             let bottle = self.shed()?.open(origin, quota.unwrap_or(default_quota))?;
             let mut file = bottle.lock();
-            let row = match quota {
-                Some(quota) => {
-                    file.begin_write()?;
-                    let (area, _) = file.area();
-                    area.set_quota(quota);
-                    let row = *area.row();
-                    file.commit()?;
-                    row
-                }
-                None => {
-                    file.begin_read()?;
-                    let row = *file.area().0.row();
-                    file.commit()?;
-                    row
-                }
+            let row = if let Some(quota) = quota {
+                file.begin_write()?;
+                let (area, _) = file.area();
+                area.set_quota(quota);
+                let row = *area.row();
+                file.commit()?;
+                row
+            } else {
+                file.begin_read()?;
+                let row = *file.area().0.row();
+                file.commit()?;
+                row
             };
             drop(file);
             (StorageArea::Persistent(bottle), row)
@@ -421,9 +418,9 @@ impl Connection {
             }
             let mut file = bottle.lock();
             if writing {
-                file.begin_write()?
+                file.begin_write()?;
             } else {
-                file.begin_read()?
+                file.begin_read()?;
             }
             self.group = Some(Group { bottle: Arc::clone(bottle), file, writing, calls: 0, bytes: 0, began: Instant::now() });
         }

@@ -66,15 +66,15 @@ pub enum Error {
         /// How long the call waited.
         milliseconds: u64,
     },
-    /// The operating system or `SQLite` failed.
+    /// The operating system or SQLite failed.
     #[error("{message}")]
     Unknown {
         /// What failed, and what that means for the data.
         message: String,
-        /// `SQLite`'s extended result code, where it has one.
+        /// SQLite's extended result code, where it has one.
         sqlite_code: Option<i32>,
     },
-    /// `SQLite` failed, where nothing more is known than what it says itself.
+    /// SQLite failed, where nothing more is known than what it says itself.
     #[error("The database failed: {0}. The call changed nothing.")]
     Sqlite(#[from] rusqlite::Error),
     /// The bottle's file is damaged.

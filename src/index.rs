@@ -80,7 +80,7 @@ mod tests {
                     index.remove(plain.remove(random.usize(..plain.len())));
                 }
             }
-            let n = random.usize(..plain.len() + 1);
+            let n = random.usize(..=plain.len());
             assert_eq!(index.get(n as u64), plain.get(n).copied());
         }
     }

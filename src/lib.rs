@@ -19,5 +19,6 @@ pub mod server;
 pub mod session;
 pub mod shed;
 pub mod sqlite;
+pub mod transcript;
 pub mod transport;
 pub mod wire_log;

@@ -21,6 +21,7 @@ use webstorage_server::wire_log::WireLog;
 /// Without a transport flag the server speaks on standard input and output: Content-Length headers before each
 /// message, or one JSON message a line; the first byte decides.
 #[derive(Parser, Debug)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
 #[command(version, about, max_term_width = 110)]
 struct Flags {
     /// Speak on standard input and output (the default; accepted because LSP clients pass it)

@@ -64,12 +64,8 @@ impl Origin {
             .take(48)
             .collect();
         let digest = Sha256::digest(self.0.as_bytes());
-        let mut stem = readable;
-        stem.push('-');
-        for byte in &digest[..16] {
-            stem.push_str(&format!("{byte:02x}"));
-        }
-        stem
+        let hash = u128::from_be_bytes(*digest.first_chunk().expect("a SHA-256 digest has 32 bytes"));
+        format!("{readable}-{hash:032x}")
     }
 }
 

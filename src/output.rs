@@ -35,6 +35,7 @@ struct Shared {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent facts, not the states of one thing")]
 struct State {
     backlog: std::collections::VecDeque<u8>,
     /// Whether the writer thread is between taking bytes and having written them.
@@ -113,7 +114,7 @@ impl Output {
                     Err(rustix::io::Errno::INTR) => {}
                     Err(rustix::io::Errno::AGAIN) => break,
                     Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
-                        state.no_wait_unsupported = true
+                        state.no_wait_unsupported = true;
                     }
                     Err(error) => {
                         let kind = std::io::Error::from(error).kind();

@@ -180,7 +180,7 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on after an error that made `SQLite` roll the long transaction back. For a database in memory only
+    /// Goes on after an error that made SQLite roll the long transaction back. For a database in memory only
     /// the end of memory does that.
     fn recover(&mut self, error: &rusqlite::Error) -> Error {
         self.writes = 0;

@@ -75,7 +75,7 @@ impl Shed {
         }
         bottles.retain(|_, bottle| bottle.strong_count() > 0);
         let path = self.path(origin);
-        let lock = self.lock_shared(&path.with_extension("lock"), origin)?;
+        let lock = Self::lock_shared(&path.with_extension("lock"), origin)?;
         create_private(&path)?;
         let mut opened = self.open_database(&path, origin, quota);
         if matches!(opened, Err(Error::DataCorruption { .. })) {
@@ -86,7 +86,7 @@ impl Shed {
             Ok(database) => {
                 let bottle =
                     Arc::new(Bottle::new(database, origin.clone(), path.clone(), self.durability, lock).map_err(|error| match error {
-                        Error::Sqlite(error) => explain(error, origin, &path),
+                        Error::Sqlite(error) => explain(&error, origin, &path),
                         other => other,
                     })?);
                 bottles.insert(origin.clone(), Arc::downgrade(&bottle));
@@ -112,12 +112,12 @@ impl Shed {
                 path: path.to_owned(),
                 moved_to: None,
             }),
-            Err(error) => Err(explain(error, origin, path)),
+            Err(error) => Err(explain(&error, origin, path)),
         }
     }
 
     /// Takes the lock that every user of a bottle holds, so that nobody moves its file away meanwhile.
-    fn lock_shared(&self, path: &Path, origin: &Origin) -> Result<File> {
+    fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
         let failed = |error: &std::io::Error| Error::Unknown {
             message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
             sqlite_code: None,
@@ -188,7 +188,7 @@ impl Shed {
     }
 }
 
-/// Creates an empty file that only its owner can read, if there is none. `SQLite` gives the WAL the same
+/// Creates an empty file that only its owner can read, if there is none. SQLite gives the WAL the same
 /// permissions.
 ///
 /// # Errors
@@ -225,7 +225,7 @@ pub fn refuse(foreign: &Foreign, origin: &Origin, path: &Path) -> Error {
     })
 }
 
-/// Appends to a file name, as `SQLite` does for the files that belong to a database.
+/// Appends to a file name, as SQLite does for the files that belong to a database.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -237,10 +237,10 @@ fn make_dir(path: &Path) -> std::io::Result<()> {
 }
 
 /// The name of the file system, if it is one whose locks and shared memory do not work between hosts or
-/// processes as `SQLite`'s WAL mode needs them.
+/// processes as SQLite's WAL mode needs them.
 #[cfg(target_os = "linux")]
 fn shared_file_system(dir: &Path) -> std::io::Result<Option<&'static str>> {
-    let magic = rustix::fs::statfs(dir)?.f_type as u64 & 0xFFFF_FFFF;
+    let magic = rustix::fs::statfs(dir)?.f_type & 0xFFFF_FFFF;
     Ok(match magic {
         0x6969 => Some("a network file system (NFS)"),
         0x517B | 0xFE53_4D42 | 0xFF53_4D42 => Some("a network file system (SMB)"),

@@ -1,8 +1,10 @@
-//! `SQLite`: opening, pragmas, migrations, and every SQL statement.
+//! SQLite: opening, pragmas, migrations, and every SQL statement.
 //!
 //! The statements are the same for a bottle's file and for a connection's in-memory session database. What
 //! they mean for a `Storage` object is [`crate::area`]'s; when transactions begin and end is decided by
 //! [`crate::bottle`] for files and by [`crate::session`] for memory.
+
+#![allow(clippy::missing_errors_doc, reason = "every function here fails exactly when SQLite does")]
 
 use std::cell::Cell;
 use std::path::Path;
@@ -21,7 +23,7 @@ pub const SCHEMA_VERSION: i32 = 1;
 /// `PRAGMA application_id`: "WbSt".
 pub const APPLICATION_ID: i32 = 0x5762_5374;
 
-/// The oldest `SQLite` without a known fault that can corrupt a WAL database.
+/// The oldest SQLite without a known fault that can corrupt a WAL database.
 const MINIMUM_SQLITE: i32 = 3_051_003;
 
 /// How safe an acknowledged write is from a loss of power. Against the death of any process it is safe
@@ -35,7 +37,7 @@ pub enum Durability {
     Full,
 }
 
-/// One `SQLite` database connection with this program's schema.
+/// One SQLite database connection with this program's schema.
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
@@ -80,7 +82,7 @@ pub fn busy_timeout() -> Duration {
 
 static BUSY_TIMEOUT_MS: AtomicU64 = AtomicU64::new(10_000);
 
-/// Waits a short random time for a lock. `SQLite`'s own busy timeout backs off so far that processes starve
+/// Waits a short random time for a lock. SQLite's own busy timeout backs off so far that processes starve
 /// each other; sleeping for about as long as one transaction takes is fair and wastes little.
 fn wait_for_lock(attempts: i32) -> bool {
     thread_local! {
@@ -102,7 +104,7 @@ impl Database {
     /// Opens a new private database in memory.
     ///
     /// # Errors
-    /// When `SQLite` fails, which without a file means that memory ran out.
+    /// When SQLite fails, which without a file means that memory ran out.
     pub fn open_memory() -> rusqlite::Result<Self> {
         let database = Database { connection: Connection::open_in_memory()? };
         database.harden()?;
@@ -116,7 +118,7 @@ impl Database {
     /// new file at the same time.
     ///
     /// # Errors
-    /// When `SQLite` fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
+    /// When SQLite fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
     /// was not touched.
     pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -233,7 +235,7 @@ impl Database {
         }
     }
 
-    /// Whether a transaction is open. After some errors `SQLite` has rolled it back itself.
+    /// Whether a transaction is open. After some errors SQLite has rolled it back itself.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         !self.connection.is_autocommit()
@@ -321,7 +323,7 @@ impl Database {
         self.prepare("DELETE FROM item WHERE id >= ?1 AND id < ?2")?.execute(params![ids.start, ids.end]).map(drop)
     }
 
-    /// Removes every item of the database. `SQLite` does this page by page, not row by row.
+    /// Removes every item of the database. SQLite does this page by page, not row by row.
     pub fn delete_every_item(&self) -> rusqlite::Result<()> {
         self.prepare("DELETE FROM item")?.execute([]).map(drop)
     }
@@ -407,7 +409,7 @@ impl Database {
     }
 }
 
-/// Checks that the linked `SQLite` has none of the known faults that corrupt WAL databases.
+/// Checks that the linked SQLite has none of the known faults that corrupt WAL databases.
 #[must_use]
 pub fn version_is_sound() -> bool {
     rusqlite::version_number() >= MINIMUM_SQLITE
@@ -428,7 +430,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
         || error.sqlite_error().is_some_and(|error| error.extended_code == IO_ERROR_CORRUPT_FS)
 }
 
-/// Whether the error says that no space is left. `SQLite` has three codes for that: the disk is full, a write
+/// Whether the error says that no space is left. SQLite has three codes for that: the disk is full, a write
 /// failed for the size of the file, and a new file could not be given its first bytes.
 #[must_use]
 pub fn is_full(error: &rusqlite::Error) -> bool {
@@ -443,7 +445,7 @@ fn blob<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row [u8]>
     Ok(row.get_ref(column)?.as_blob()?)
 }
 
-/// `SQLite`'s integers are signed; all of ours are below 2^53, those of a damaged file are cut off.
+/// SQLite's integers are signed; all of ours are below 2^53, those of a damaged file are cut off.
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }
