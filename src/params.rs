@@ -42,10 +42,11 @@ fn explain<'a, P: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
         Some(field)
             if message.starts_with("missing field") || message.starts_with("unknown field") || message.starts_with("duplicate field") =>
         {
-            if path == "." || path.is_empty() {
-                field.to_owned()
-            } else {
-                format!("{path}.{field}")
+            match path.as_str() {
+                "" | "." => field.to_owned(),
+                // For an unknown field the path leads to the field itself.
+                path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+                path => format!("{path}.{field}"),
             }
         }
         _ => path,
