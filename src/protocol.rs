@@ -54,6 +54,10 @@ macro_rules! bounded_integer {
                         }
                         Ok($name(number))
                     }
+
+                    fn visit_i64<E: de::Error>(self, number: i64) -> Result<$name, E> {
+                        Err(E::invalid_value(de::Unexpected::Signed(number), &self))
+                    }
                 }
                 deserializer.deserialize_u64(Bounded)
             }

@@ -15,9 +15,11 @@ type Start<'a> = (&'a mut Command, &'a mut Option<Process>);
 /// A connection to the server of this name, which is started first if `start` says how.
 pub(super) fn reach(host: &Host, settings: &Settings, server: &str, start: Option<Start<'_>>) -> Result<Connection, String> {
     let framing = settings.framing;
-    let path = host.directory.join(format!("server{server}.sock"));
+    let file = format!("server{server}.sock");
+    // The server makes this directory, and nobody else may reach into it.
+    let listening = host.directory.join("listening").join(&file);
     let Some((command, process)) = start else {
-        return connect(host, &path, framing);
+        return connect(host, &listening, framing);
     };
     match settings.transport {
         Transport::Stdio => {
@@ -25,10 +27,12 @@ pub(super) fn reach(host: &Host, settings: &Settings, server: &str, start: Optio
             connection.ok_or_else(|| "the server has no pipes".to_owned())
         }
         Transport::Listen => {
-            spawn(command.arg("--listen").arg(&path), process)?;
-            connect(host, &path, framing)
+            spawn(command.arg("--listen").arg(&listening), process)?;
+            connect(host, &listening, framing)
         }
-        Transport::Pipe => accept_pipe(host, path, framing, |path| spawn(command.arg("--pipe").arg(path), process).map(|_| ())),
+        Transport::Pipe => {
+            accept_pipe(host, host.directory.join(file), framing, |path| spawn(command.arg("--pipe").arg(path), process).map(|_| ()))
+        }
         Transport::Socket => {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|fault| text(&fault))?;
             let port = listener.local_addr().map_err(|fault| text(&fault))?.port();
