@@ -1,0 +1,5 @@
+//! Tests of the whole server, as its users meet it: through processes and pipes.
+
+mod framing;
+mod peer;
+mod transcripts;
