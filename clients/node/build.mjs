@@ -9,8 +9,8 @@ const require = createRequire(import.meta.url);
 const compiler = require.resolve("typescript/bin/tsc");
 const packages = {
   "webstorage-client": ["index", "environment"],
-  "vitest-environment-webstorage": ["index", "setup"],
-  "jest-environment-webstorage": ["index", "jsdom"],
+  "vitest-environment-webstorage": [],
+  "jest-environment-webstorage": [],
 };
 
 for (const [name, entries] of Object.entries(packages)) {

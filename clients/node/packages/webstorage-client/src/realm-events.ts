@@ -128,6 +128,10 @@ export function defineQuotaExceededError(Base: typeof DOMException): QuotaExceed
   for (const name of ["quota", "requested"]) {
     Object.defineProperty(QuotaExceededError.prototype, name, { enumerable: true });
   }
+  // Some realms have a DOMException without the legacy codes; 22 is the one of this error.
+  if (!("code" in Base.prototype)) {
+    Object.defineProperty(QuotaExceededError.prototype, "code", { get: () => 22, enumerable: true, configurable: true });
+  }
   Object.defineProperty(QuotaExceededError.prototype, Symbol.toStringTag, { value: "QuotaExceededError", configurable: true });
   return QuotaExceededError as unknown as QuotaExceededErrorConstructor;
 }

@@ -30,6 +30,8 @@ export interface StorageInterface {
  * must not refer to anything outside of its own body.
  */
 export function defineStorage(settings: RealmSettings): StorageInterface {
+  // Jest looks for this name in every global of every test file, which must not start anything.
+  const PROBED = "_isMockFunction";
   const slots = new WeakMap<object, Slot>();
   let lastObject: unknown;
   let lastSlot: Slot | undefined;
@@ -174,8 +176,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
     return {
       get(target, property, receiver) {
         if (typeof property === "symbol" || property in target) return Reflect.get(target, property, receiver) as unknown;
-        // Jest reads this name from every global of every test file.
-        if (slot.idle && property === "_isMockFunction") return undefined;
+        if (slot.idle && property === PROBED) return undefined;
         return guarded(() => slot.area.getItem(property)) ?? undefined;
       },
       set(target, property, value: unknown, receiver) {
@@ -189,6 +190,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       },
       has(target, property) {
         if (property in target) return true;
+        if (slot.idle && property === PROBED) return false;
         return typeof property === "string" && guarded(() => slot.area.getItem(property)) !== null;
       },
       deleteProperty(target, property) {

@@ -9,6 +9,8 @@ export interface RealmInterfaces {
   StorageEvent: StorageEventConstructor;
   QuotaExceededError: QuotaExceededErrorConstructor;
   createStorage(slot: Slot): Storage;
+  /** An event target that takes the realm's events. */
+  createTarget(): EventTarget;
   /** The realm's exception for an error thrown by an area. */
   exceptionFor(error: unknown): unknown;
 }
@@ -33,6 +35,7 @@ export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
   const members = global as Global;
   const Exception = (members.DOMException ?? DOMException) as typeof DOMException;
   const BaseEvent = (members.Event ?? Event) as typeof Event;
+  const Target = (members.EventTarget ?? EventTarget) as typeof EventTarget;
   const QuotaExceededError = (members.QuotaExceededError ??
     compiledIn(global, defineQuotaExceededError)(Exception)) as QuotaExceededErrorConstructor;
 
@@ -46,5 +49,5 @@ export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
 
   const { Storage, createStorage, isStorage } = compiledIn(global, defineStorage)({ strict, exceptionFor });
   const StorageEvent = compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
-  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor };
+  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor, createTarget: () => new Target() };
 }

@@ -82,7 +82,7 @@ export class WebStorage implements Disposable {
     this.StorageEvent = this.#interfaces.StorageEvent;
     this.QuotaExceededError = this.#interfaces.QuotaExceededError;
     this.#initial = snapshotOf(options.seed, this.origin);
-    this.#main = this.#createWindow(this.url, options.target ?? new EventTarget(), () => this.#initial.sessionStorage);
+    this.#main = this.#createWindow(this.url, options.target ?? this.#interfaces.createTarget(), () => this.#initial.sessionStorage);
   }
 
   get localStorage(): Storage {
@@ -107,7 +107,7 @@ export class WebStorage implements Disposable {
   openWindow(options: OpenWindowOptions = {}): StorageWindow {
     const session = options.copySession === false ? [] : this.#main.sessionEntries();
     // A document that listens from the start must not miss what was changed before its first access.
-    const window = this.#createWindow(options.url ?? this.url, options.target ?? new EventTarget(), () => session);
+    const window = this.#createWindow(options.url ?? this.url, options.target ?? this.#interfaces.createTarget(), () => session);
     this.#main.snapshot();
     window.snapshot();
     return window;

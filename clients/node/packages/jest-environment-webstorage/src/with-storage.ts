@@ -1,0 +1,35 @@
+import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from "@jest/environment";
+import type { Circus } from "@jest/types";
+import { openEnvironment, resetBeforeTest, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
+
+/** The constructor of a Jest environment. */
+export type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
+
+/** A Jest environment class with Web Storage in the tests' realm. */
+export function withStorage(Base: EnvironmentClass): EnvironmentClass {
+  return class extends Base {
+    readonly #options: EnvironmentOptions;
+    #environment: Environment | undefined;
+
+    constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
+      super(config, context);
+      this.#options = (config.projectConfig.testEnvironmentOptions.webstorage ?? {}) as EnvironmentOptions;
+    }
+
+    override async setup(): Promise<void> {
+      await super.setup();
+      const global = this.global as unknown as object & { location?: { href?: string } };
+      this.#environment = openEnvironment({ global, url: global.location?.href }, this.#options);
+    }
+
+    override async teardown(): Promise<void> {
+      this.#environment?.close();
+      this.#environment = undefined;
+      await super.teardown();
+    }
+
+    override readonly handleTestEvent = (event: Circus.Event | Circus.AsyncEvent): void => {
+      if (event.name === "test_start" && this.#environment !== undefined) resetBeforeTest(this.#environment);
+    };
+  };
+}

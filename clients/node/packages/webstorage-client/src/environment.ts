@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createWebStorage, type WebStorage, type WebStorageOptions } from "./web-storage.js";
+
+export type { WebStorage } from "./web-storage.js";
+export type { StorageWindow } from "./storage-window.js";
+
+/** Options that every test runner's plugin takes. All of them are JSON, so that comments in test files can set them. */
+export interface EnvironmentOptions
+  extends Pick<WebStorageOptions, "origin" | "url" | "storageDir" | "quota" | "mode" | "seed" | "emitSelf" | "strict" | "server" | "timeout"> {
+  /** Goes back to the seed before each test (the default), or only with each file. */
+  reset?: "test" | "file";
+  /** Keeps `localStorage` in a new directory that is removed at the end, for code that starts processes. */
+  temporaryDir?: boolean;
+  /** Gives a global object without `addEventListener` that of the document; true by default. */
+  eventMethods?: boolean;
+}
+
+/** The storage of a test environment and its end. */
+export interface Environment {
+  webStorage: WebStorage;
+  options: EnvironmentOptions;
+  /** Takes everything back. */
+  close(): void;
+}
+
+/** What the plugin of a runner knows about its environment. */
+export interface EnvironmentPlace {
+  /** The global object of the tests' realm. */
+  global: object;
+  /** The URL of the document, where the environment has one. */
+  url?: string | undefined;
+}
+
+// Code inside of a test's realm has copies of these modules of its own; the registry of symbols is
+// what both sides share.
+const CURRENT = Symbol.for("webstorage-client.environment");
+
+function eventTargetOf(global: object): EventTarget | undefined {
+  return typeof (global as Partial<EventTarget>).dispatchEvent === "function" ? (global as EventTarget) : undefined;
+}
+
+/** Gives a test environment its storage. */
+export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOptions = {}): Environment {
+  const { reset: _reset, temporaryDir = false, eventMethods = true, ...own } = options;
+  const target = eventTargetOf(place.global);
+  const temporary = temporaryDir ? mkdtempSync(join(tmpdir(), "webstorage-test-")) : undefined;
+  const webStorage = createWebStorage({
+    ...(place.url === undefined ? {} : { url: place.url }),
+    ...own,
+    ...(temporary === undefined ? {} : { storageDir: temporary }),
+    ...(target === undefined ? {} : { target }),
+    global: place.global,
+    // The next file of this process goes on with the same server, in areas of its own.
+    keepServer: temporary === undefined,
+  });
+  webStorage.install(place.global, { eventMethods });
+  const environment: Environment = {
+    webStorage,
+    options,
+    close() {
+      Reflect.deleteProperty(place.global, CURRENT);
+      webStorage.close();
+      if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+    },
+  };
+  Object.defineProperty(place.global, CURRENT, { value: environment, configurable: true });
+  return environment;
+}
+
+function currentEnvironment(): Environment {
+  const environment = (globalThis as { [CURRENT]?: Environment })[CURRENT];
+  if (environment === undefined) {
+    throw new Error("This test has no environment with Web Storage. Configure the plugin of the test runner, or load webstorage-client/register before the tests.");
+  }
+  return environment;
+}
+
+/** The storage of the test that is running: faults, snapshots, windows. */
+export function currentWebStorage(): WebStorage {
+  return currentEnvironment().webStorage;
+}
+
+/** Goes back to the seed if the options want that before each test. */
+export function resetBeforeTest(environment: Environment = currentEnvironment()): void {
+  if (environment.options.reset !== "file") environment.webStorage.reset();
+}
+
+/** Goes back to the seed at the start of a file, for runners that use one environment for many files. */
+export function resetBeforeFile(environment: Environment = currentEnvironment()): void {
+  environment.webStorage.reset();
+}

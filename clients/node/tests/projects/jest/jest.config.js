@@ -1,0 +1,5 @@
+module.exports = {
+  testEnvironment: process.env.TEST_BASE === "jsdom" ? "jest-environment-webstorage/jsdom" : "webstorage",
+  testEnvironmentOptions: { globalsCleanup: "on", webstorage: { seed: { seeded: "yes" }, quota: 2000 } },
+  testMatch: ["**/*.test.js"],
+};

@@ -1,0 +1,90 @@
+// The plugins inside of the real test runners, each as a process of its own.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { root, serverPath } from "./paths.mjs";
+
+const require = createRequire(import.meta.url);
+const CASES = 12;
+const FILES = 2;
+
+/** Runs a program of a package on a project; resolves to its exit code and everything it printed. */
+function run(project, program, args, environment = {}) {
+  const { NODE_TEST_CONTEXT, NODE_OPTIONS, FORCE_COLOR, ...inherited } = process.env;
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [...program, ...args], {
+      cwd: join(root, "tests/projects", project),
+      env: { ...inherited, NO_COLOR: "1", CI: "true", WEBSTORAGE_SERVER: serverPath(), ...environment },
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+    child.on("close", (code) => resolve({ code, output }));
+  });
+}
+
+function assertPassed({ code, output }, pattern) {
+  assert.equal(code, 0, output);
+  assert.match(output, pattern, output);
+}
+
+const all = CASES * FILES;
+
+describe("Vitest", () => {
+  const vitest = [join(require.resolve("vitest/package.json"), "../vitest.mjs"), "run"];
+  const passed = new RegExp(`Tests\\s+${all} passed \\(${all}\\)`);
+  for (const pool of ["forks", "threads", "vmThreads", "vmForks"]) {
+    for (const base of ["node", "jsdom", "happy-dom"]) {
+      test(`pool ${pool} on ${base}`, async () => {
+        assertPassed(await run("vitest", vitest, [`--pool=${pool}`], { TEST_BASE: base }), passed);
+      });
+    }
+  }
+  for (const pool of ["forks", "threads"]) {
+    test(`pool ${pool} without isolation`, async () => {
+      assertPassed(await run("vitest", vitest, [`--pool=${pool}`, "--no-isolate", "--no-file-parallelism"]), passed);
+    });
+  }
+});
+
+describe("Jest", () => {
+  const jest = [join(require.resolve("jest/package.json"), "../bin/jest.js")];
+  const passed = new RegExp(`Tests:\\s+${all} passed, ${all} total`);
+  for (const base of ["node", "jsdom"]) {
+    for (const [name, args] of [
+      ["in one process", ["--runInBand"]],
+      ["in worker processes", ["--maxWorkers=2"]],
+      ["in worker threads", ["--maxWorkers=2", "--workerThreads"]],
+    ]) {
+      test(`${name} on ${base}`, async () => {
+        assertPassed(await run("jest", jest, args, { TEST_BASE: base }), passed);
+      });
+    }
+  }
+});
+
+const OPTIONS = JSON.stringify({ seed: { seeded: "yes" }, quota: 2000, url: "http://localhost:3000/" });
+
+describe("node:test", () => {
+  for (const [name, args] of [["files in parallel", []], ["one file after the other", ["--test-concurrency=1"]]]) {
+    test(name, async () => {
+      const result = await run("node-test", [], ["--import", "webstorage-client/register", "--test", ...args, "one.test.mjs", "two.test.mjs"], {
+        WEBSTORAGE_OPTIONS: OPTIONS,
+      });
+      assertPassed(result, new RegExp(`pass ${all}\\n`));
+    });
+  }
+});
+
+describe("Mocha", () => {
+  const mocha = [join(require.resolve("mocha/package.json"), "../bin/mocha.js")];
+  for (const [name, args] of [["serial", []], ["parallel", ["--parallel", "--jobs=2"]]]) {
+    test(name, async () => {
+      const result = await run("mocha", mocha, ["--require", "webstorage-client/register", ...args, "one.test.cjs", "two.test.cjs"], {
+        WEBSTORAGE_OPTIONS: OPTIONS,
+      });
+      assertPassed(result, new RegExp(`${all} passing`));
+    });
+  }
+});
