@@ -35,13 +35,17 @@ CREATE TABLE change (
     key      BLOB,
     old      BLOB,
     new      BLOB,
-    url      TEXT NOT NULL
+    url      TEXT    NOT NULL,
+    -- Bytes of keys and values in this row and all before it, ever.
+    total    INTEGER NOT NULL
 );
 
 -- The processes that listen to changes of this bottle. Each holds an exclusive lock on the file of that
 -- name in the directory `listeners` for as long as it lives.
 CREATE TABLE listener (
-    name TEXT PRIMARY KEY,
-    -- Unix time in seconds until which changes are kept for it after it has gone.
-    until INTEGER NOT NULL
+    name   TEXT    PRIMARY KEY,
+    -- Whether it wants the values.
+    wants  INTEGER NOT NULL,
+    -- For one that has gone: the Unix time in seconds until which changes are kept for its return; else 0.
+    until  INTEGER NOT NULL
 ) WITHOUT ROWID;

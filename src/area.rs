@@ -259,7 +259,7 @@ impl Area {
     fn fit(&self, old: u64, new: u64) -> Result<u64> {
         let usage = (self.row.usage + new).saturating_sub(old);
         if new > old && usage > self.row.quota {
-            return Err(Error::QuotaExceeded { quota: self.row.quota, requested: new - old, usage: self.row.usage });
+            return Err(Error::QuotaExceeded { quota: self.row.quota, requested: usage, usage: self.row.usage });
         }
         Ok(usage)
     }

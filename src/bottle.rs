@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{ArcMutexGuard, FairMutex, Mutex, RawFairMutex};
 
-use crate::area::{Area, Change};
+use crate::area::Area;
+use crate::broadcast::{Event, Listener, Listeners};
 use crate::error::{Error, Result};
+use crate::journal::{Journal, Presence};
 use crate::origin::Origin;
+use crate::protocol::Handle;
 use crate::sqlite::{self, Database, Durability};
 
 /// The id of the one area in a file.
@@ -40,10 +43,30 @@ pub struct BottleFile {
     path: PathBuf,
     durability: Durability,
     identity: FileIdentity,
-    data_version: i64,
+    /// SQLite's number for the state that `area` and `journal` were read in; none yet if `None`.
+    data_version: Option<i64>,
     /// The sequence up to which the WAL was last handed to a checkpoint.
     checkpointed: u64,
+    journal: Journal,
+    listeners: Listeners,
+    /// The sequence up to which `listeners` were told.
+    delivered: u64,
+    presence: Option<Arc<Presence>>,
+    /// Whether the transaction that is open may write.
+    writing: bool,
 }
+
+/// What a new listener learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The number of the newest change; the listener hears of all after it.
+    pub sequence: u64,
+    /// Whether changes after the one it asked for are not known any more.
+    pub gap: bool,
+}
+
+/// Changes that are read from the journal at a time.
+const JOURNAL_PAGE: u64 = 1000;
 
 /// The exclusive use of a bottle's file within this process.
 pub type BottleGuard = ArcMutexGuard<RawFairMutex, BottleFile>;
@@ -63,13 +86,19 @@ impl Bottle {
     ///
     /// # Errors
     /// When the database or the file system fails.
-    pub fn new(database: Database, origin: Origin, path: PathBuf, durability: Durability, lock: std::fs::File) -> Result<Self> {
+    pub fn new(
+        database: Database,
+        origin: Origin,
+        path: PathBuf,
+        listeners_dir: PathBuf,
+        durability: Durability,
+        lock: std::fs::File,
+    ) -> Result<Self> {
         let row = database.area(AREA)?;
         let identity = identity(&path).ok_or_else(|| Error::Unknown {
             message: format!("{} vanished while it was opened; nothing was lost, open the area again", path.display()),
             sqlite_code: None,
         })?;
-        let data_version = database.data_version()?;
         let file = BottleFile {
             database,
             area: Area::new(AREA, row),
@@ -77,10 +106,21 @@ impl Bottle {
             path: path.clone(),
             durability,
             identity,
-            data_version,
+            data_version: None,
             checkpointed: row.sequence,
+            journal: Journal::new(listeners_dir),
+            listeners: Listeners::default(),
+            delivered: row.sequence,
+            presence: None,
+            writing: false,
         };
         Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, _lock: lock, checkpointer: Arc::default() })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The origin whose bottle this is.
@@ -136,6 +176,103 @@ impl BottleFile {
         (&mut self.area, &self.database)
     }
 
+    /// Adds a listener, which hears of every change after the result's sequence, and of those after `since` that
+    /// the journal still has.
+    ///
+    /// # Errors
+    /// As [`BottleFile::begin_read`].
+    pub fn subscribe(&mut self, mut listener: Listener, since: Option<u64>, presence: &Arc<Presence>) -> Result<Subscribed> {
+        self.begin_write()?;
+        let prepared = (|| {
+            presence.enter(&self.database, listener.values || self.listeners.want_values())?;
+            let sequence = self.area.row().sequence;
+            let Some(since) = since else { return Ok(Subscribed { sequence, gap: false }) };
+            if since > sequence || self.database.count_changes(since)? != sequence - since {
+                return Ok(Subscribed { sequence, gap: true });
+            }
+            let mut events = Vec::new();
+            self.database.changes(since, u64::MAX, |row| events.push(Event::from(row)))?;
+            if listener.values && events.iter().any(Event::lacks_values) {
+                return Ok(Subscribed { sequence, gap: true });
+            }
+            listener.hold(&events);
+            Ok(Subscribed { sequence, gap: false })
+        })();
+        let subscribed = match prepared {
+            Ok(subscribed) => subscribed,
+            Err(error) => return Err(self.abort(Error::Sqlite(error))),
+        };
+        self.commit(&[])?;
+        self.presence = Some(Arc::clone(presence));
+        self.delivered = subscribed.sequence;
+        self.listeners.add(listener);
+        Ok(subscribed)
+    }
+
+    /// Removes the listeners of one connection that `which` chooses.
+    pub fn unsubscribe(&mut self, connection: u64, which: impl Fn(&Listener) -> bool) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let wanted_values = self.listeners.want_values();
+        self.listeners.remove(connection, which);
+        if !self.listeners.is_empty() {
+            return;
+        }
+        let Some(presence) = self.presence.take() else { return };
+        let left = self.begin_write().and_then(|()| match presence.leave(&self.database, wanted_values) {
+            Ok(()) => self.commit(&[]),
+            Err(error) => Err(self.abort(Error::Sqlite(error))),
+        });
+        if let Err(error) = left {
+            // The row runs out once this process has ended.
+            tracing::debug!(%error, "this process could not be removed from the listeners");
+        }
+    }
+
+    /// The listeners of this process.
+    pub fn listeners(&mut self) -> &mut Listeners {
+        &mut self.listeners
+    }
+
+    /// Tells the listeners what other processes have changed since they were last told.
+    ///
+    /// # Errors
+    /// As [`BottleFile::begin_read`].
+    pub fn catch_up(&mut self) -> Result<bool> {
+        if self.listeners.is_empty() {
+            return Ok(false);
+        }
+        self.begin_read()?;
+        let delivered = self.deliver_foreign();
+        let committed = self.commit(&[]);
+        let delivered = delivered.map_err(|error| self.explain(error.into()))?;
+        committed.map(|()| delivered)
+    }
+
+    /// Tells the listeners of the changes that the journal has and they have not. `false` if there are none.
+    fn deliver_foreign(&mut self) -> rusqlite::Result<bool> {
+        let newest = self.area.row().sequence;
+        if self.delivered >= newest || self.listeners.is_empty() {
+            return Ok(false);
+        }
+        while self.delivered < newest {
+            let mut events = Vec::new();
+            self.database.changes(self.delivered, JOURNAL_PAGE, |row| events.push(Event::from(row)))?;
+            // The first must be the next, and each follow the one before; what is missing was removed as too old
+            // while this process was stopped.
+            let follows = (self.delivered + 1..).zip(&events).all(|(sequence, event)| event.change.sequence == sequence);
+            if events.is_empty() || !follows {
+                self.listeners.deliver_overflow(newest);
+                self.delivered = newest;
+                break;
+            }
+            self.listeners.deliver(&events);
+            self.delivered = events.last().map_or(newest, |event| event.change.sequence);
+        }
+        Ok(true)
+    }
+
     /// Begins a transaction that sees one moment's state, and brings the area up to it.
     ///
     /// # Errors
@@ -162,25 +299,41 @@ impl BottleFile {
             self.database.rollback();
             self.reopen_if_replaced()?;
         }
-        let refreshed = self.refresh();
+        self.writing = true;
+        let refreshed = self.refresh().and_then(|()| self.deliver_foreign()).map(drop);
+        self.area.record(self.journal.is_wanted() || !self.listeners.is_empty());
         self.or_abort(refreshed)
     }
 
-    /// Ends the transaction; after `Ok` what it wrote survives the death of any process. Returns the changes,
-    /// if they are recorded.
+    /// The changes of the last call, as events of whoever made it.
+    pub fn take_events(&mut self, url: &Arc<str>, source: (u64, Handle)) -> Vec<Event> {
+        Event::from_changes(self.area.take_changes(), url, source)
+    }
+
+    /// Ends the transaction; after `Ok` what it wrote survives the death of any process. `events` are its
+    /// changes, of which the listeners are told.
     ///
     /// # Errors
     /// As [`BottleFile::begin_read`]; the transaction then changed nothing.
-    pub fn commit(&mut self) -> Result<Vec<Change>> {
-        let committed = self.area.save(&self.database).and_then(|()| Ok(self.database.commit()?));
-        match committed {
-            Ok(()) => Ok(self.area.take_changes()),
-            Err(error) => Err(self.abort(error)),
+    pub fn commit(&mut self, events: &[Event]) -> Result<()> {
+        let committed = (|| {
+            self.journal.append(&self.database, events)?;
+            self.area.save(&self.database)?;
+            self.database.commit().map_err(Error::from)
+        })();
+        if let Err(error) = committed {
+            return Err(self.abort(error));
         }
+        if std::mem::take(&mut self.writing) {
+            self.listeners.deliver(events);
+            self.delivered = self.area.row().sequence;
+        }
+        Ok(())
     }
 
     /// Rolls the transaction back and gives `error` its context.
     pub fn abort(&mut self, error: Error) -> Error {
+        self.writing = false;
         self.database.rollback();
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
@@ -221,17 +374,22 @@ impl BottleFile {
         let row = database.area(AREA).map_err(|error| self.explain(error.into()))?;
         self.database = database;
         self.area.load(row);
-        self.data_version = self.database.data_version().map_err(|error| self.explain(error.into()))?;
+        self.data_version = None;
         self.identity = identity(&self.path).unwrap_or_default();
         self.checkpointed = row.sequence;
         Ok(())
     }
 
-    /// Reads the area's row again if another process has written since the last look.
+    /// Reads the area's row and the listeners again if another process has written since the last look.
     fn refresh(&mut self) -> rusqlite::Result<()> {
-        let data_version = self.database.data_version()?;
-        if data_version != self.data_version {
+        let data_version = Some(self.database.data_version()?);
+        let changed = data_version != self.data_version;
+        if changed {
             self.area.load(self.database.area(AREA)?);
+        }
+        if changed || (self.writing && self.journal.is_stale()) {
+            let own = self.presence.as_deref().map(Presence::name);
+            self.journal.refresh(&self.database, own, self.writing)?;
             self.data_version = data_version;
         }
         Ok(())
@@ -239,6 +397,7 @@ impl BottleFile {
 
     fn or_abort(&mut self, begun: rusqlite::Result<()>) -> Result<()> {
         begun.map_err(|error| {
+            self.writing = false;
             self.database.rollback();
             self.explain(error.into())
         })

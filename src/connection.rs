@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use crate::area::Area;
-use crate::bottle::{Bottle, BottleGuard};
+use crate::bottle::{Bottle, BottleGuard, Subscribed};
+use crate::broadcast::{Event, Filter, Listener};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
-use crate::protocol::Handle;
+use crate::output::Output;
+use crate::protocol::{Handle, SubscriptionId};
 use crate::reply::{Replies, WriteResult};
 use crate::server::Server;
 use crate::session::Session;
@@ -39,8 +41,15 @@ pub struct Connection {
     server: Arc<Server>,
     persistence: Persistence,
     session: Option<Session>,
+    /// The number of this connection in its process.
+    number: u64,
+    output: Output,
     handles: FxHashMap<Handle, Storage>,
     next_handle: Handle,
+    subscriptions: FxHashMap<SubscriptionId, Handle>,
+    next_subscription: SubscriptionId,
+    /// Subscriptions whose replies are not out yet, each with the sequence it begins at.
+    unreleased: Vec<(SubscriptionId, u64)>,
     group: Option<Group>,
     /// Whether the call that is being handled has written in the group's transaction.
     awaits_commit: bool,
@@ -61,13 +70,10 @@ pub struct Options {
 /// `storage/open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing has come yet.
-    New,
-    /// Calls are handled.
-    Open {
-        /// Whether by way of `initialize`.
-        initialized: bool,
-    },
+    /// `initialize` has not come.
+    Uninitialized,
+    /// `initialize` has come.
+    Initialized,
     /// `shutdown` was called; only `exit` is allowed.
     ShutDown,
 }
@@ -86,6 +92,8 @@ pub enum Persistence {
 /// One `Storage` object: what a handle stands for.
 struct Storage {
     area: StorageArea,
+    /// The URL of its document.
+    url: Arc<str>,
 }
 
 /// The area a `Storage` object is bound to.
@@ -104,6 +112,21 @@ struct Group {
     calls: u32,
     bytes: u64,
     began: Instant,
+    /// The changes that its calls have made.
+    events: Vec<Event>,
+}
+
+/// What a subscription is to bring.
+#[derive(Debug)]
+pub struct SubscriptionWish {
+    /// Which keys.
+    pub filter: Filter,
+    /// Whether with values.
+    pub values: bool,
+    /// Whether also the handle's own changes.
+    pub include_self: bool,
+    /// The last change that is known already.
+    pub since: Option<u64>,
 }
 
 /// What opening an area tells.
@@ -121,17 +144,22 @@ pub struct OpenedArea {
 impl Connection {
     /// A new connection of `server`.
     #[must_use]
-    pub fn new(server: Arc<Server>) -> Self {
+    pub fn new(server: Arc<Server>, output: Output, number: u64) -> Self {
         Connection {
             replies: Replies::new(),
             more_waiting: false,
             options: server.options.clone(),
-            phase: Phase::New,
+            phase: Phase::Uninitialized,
             persistence: server.persistence.clone(),
             server,
             session: None,
+            number,
+            output,
             handles: FxHashMap::default(),
             next_handle: 1,
+            subscriptions: FxHashMap::default(),
+            next_subscription: 1,
+            unreleased: Vec::new(),
             group: None,
             awaits_commit: false,
             call_start: 0,
@@ -144,7 +172,8 @@ impl Connection {
         self.awaits_commit = false;
         let result = handler(self);
         if let Err(error) = &result {
-            tracing::debug!(%error, "the call failed");
+            // The text of an error can quote what the client sent.
+            tracing::debug!(code = error.code_and_data().0, error = self.server.log_values.then(|| error.to_string()), "the call failed");
         }
         if let Some(id) = id {
             let begun = self.replies.begin(id);
@@ -197,6 +226,12 @@ impl Connection {
         self.persistence = Persistence::In(dir);
     }
 
+    /// Whether an area was ever opened.
+    #[must_use]
+    pub fn has_opened(&self) -> bool {
+        self.next_handle > 1
+    }
+
     /// The server whose connection this is.
     #[must_use]
     pub fn server(&self) -> &Arc<Server> {
@@ -208,7 +243,7 @@ impl Connection {
     /// # Errors
     /// [`Error::Security`] for the persistent area of an opaque origin; those of [`Connection::shed`] and
     /// [`Shed::open`].
-    pub fn open(&mut self, persistent: bool, origin: &Origin, quota: Option<u64>) -> Result<OpenedArea> {
+    pub fn open(&mut self, persistent: bool, origin: &Origin, quota: Option<u64>, url: &str) -> Result<OpenedArea> {
         self.end_group();
         let default_quota = self.options.quota;
         let (area, row) = if persistent {
@@ -222,12 +257,12 @@ impl Connection {
                 let (area, _) = file.area();
                 area.set_quota(quota);
                 let row = *area.row();
-                file.commit()?;
+                file.commit(&[])?;
                 row
             } else {
                 file.begin_read()?;
                 let row = *file.area().0.row();
-                file.commit()?;
+                file.commit(&[])?;
                 row
             };
             drop(file);
@@ -239,7 +274,7 @@ impl Connection {
         };
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.handles.insert(handle, Storage { area });
+        self.handles.insert(handle, Storage { area, url: url.into() });
         Ok(OpenedArea { handle, length: row.length, usage: row.usage, quota: row.quota })
     }
 
@@ -248,7 +283,11 @@ impl Connection {
     /// # Errors
     /// [`Error::InvalidState`] if it is not open.
     pub fn close(&mut self, handle: Handle) -> Result<()> {
-        let storage = self.handles.remove(&handle).ok_or_else(|| not_open(handle))?;
+        if !self.handles.contains_key(&handle) {
+            return Err(not_open(handle));
+        }
+        self.end_subscriptions(handle, |_| true);
+        let Some(storage) = self.handles.remove(&handle) else { return Ok(()) };
         match storage.area {
             StorageArea::Session(id) => {
                 let default_quota = self.options.quota;
@@ -259,6 +298,102 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Subscribes a handle to the changes of its area.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if the handle is not open; those of the database.
+    pub fn subscribe(&mut self, handle: Handle, wish: SubscriptionWish) -> Result<(SubscriptionId, Subscribed)> {
+        self.end_group();
+        let subscription = self.next_subscription;
+        let storage = self.handles.get(&handle).ok_or_else(|| not_open(handle))?;
+        let listener = Listener {
+            connection: self.number,
+            subscription,
+            storage: handle,
+            filter: wish.filter,
+            values: wish.values,
+            include_self: wish.include_self,
+            framing: self.replies.framing(),
+            ill_formed: self.replies.ill_formed(),
+            output: self.output.clone(),
+            held: Some(Vec::new()),
+        };
+        let subscribed = match &storage.area {
+            StorageArea::Session(id) => {
+                let id = *id;
+                let session = self.session()?;
+                let sequence = session.area(id)?.0.row().sequence;
+                session.listen(id, |listeners| listeners.add(listener));
+                Subscribed { sequence, gap: wish.since.is_some_and(|since| since != sequence) }
+            }
+            StorageArea::Persistent(bottle) => {
+                let bottle = Arc::clone(bottle);
+                let presence = self.shed()?.listen(&bottle)?;
+                bottle.lock().subscribe(listener, wish.since, &presence)?
+            }
+        };
+        self.next_subscription += 1;
+        self.subscriptions.insert(subscription, handle);
+        self.unreleased.push((subscription, subscribed.sequence));
+        Ok((subscription, subscribed))
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none with this id.
+    pub fn unsubscribe(&mut self, subscription: SubscriptionId) -> Result<()> {
+        self.end_group();
+        let handle = *self.subscriptions.get(&subscription).ok_or_else(|| {
+            Error::NotFound(format!("subscription: {subscription} is no subscription of this connection; storage/subscribe makes one"))
+        })?;
+        self.end_subscriptions(handle, |ended| ended == subscription);
+        Ok(())
+    }
+
+    /// Lets the events of new subscriptions go out. To be called when the replies are out.
+    pub fn release_subscriptions(&mut self) {
+        for (subscription, sequence) in std::mem::take(&mut self.unreleased) {
+            let number = self.number;
+            let Some(storage) = self.subscriptions.get(&subscription).and_then(|handle| self.handles.get(handle)) else { continue };
+            match &storage.area {
+                StorageArea::Session(id) => {
+                    if let Some(session) = &mut self.session {
+                        session.listen(*id, |listeners| listeners.release(number, subscription, sequence));
+                    }
+                }
+                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription, sequence),
+            }
+        }
+    }
+
+    /// Ends the subscriptions of a handle that `which` chooses.
+    fn end_subscriptions(&mut self, handle: Handle, which: impl Fn(SubscriptionId) -> bool) {
+        if !self.subscriptions.values().any(|listening| *listening == handle) {
+            return;
+        }
+        self.end_group();
+        let number = self.number;
+        let ended = |listener: &Listener| listener.storage == handle && which(listener.subscription);
+        match self.handles.get(&handle).map(|storage| &storage.area) {
+            Some(StorageArea::Session(id)) => {
+                if let Some(session) = &mut self.session {
+                    session.listen(*id, |listeners| listeners.remove(number, ended));
+                }
+            }
+            Some(StorageArea::Persistent(bottle)) => bottle.lock().unsubscribe(number, ended),
+            None => {}
+        }
+        let output = &self.output;
+        self.subscriptions.retain(|subscription, listening| {
+            let ends = *listening == handle && which(*subscription);
+            if ends {
+                output.forget_notice(u64::from(*subscription));
+            }
+            !ends
+        });
     }
 
     /// Reads items of an area. What is known of the area besides its items may be out of date.
@@ -305,14 +440,24 @@ impl Connection {
     /// # Errors
     /// As [`Connection::read_items`], and those of the change. Nothing is changed then.
     pub fn write<T>(&mut self, handle: Handle, bytes: usize, change: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
-        match &self.handles.get(&handle).ok_or_else(|| not_open(handle))?.area {
+        let storage = self.handles.get(&handle).ok_or_else(|| not_open(handle))?;
+        let source = (self.number, handle);
+        match &storage.area {
             StorageArea::Session(id) => {
                 let id = *id;
-                self.session()?.write(id, bytes as u64, change)
+                let done = self.session()?.write(id, bytes as u64, change)?;
+                let changes = self.session()?.take_changes(id);
+                if !changes.is_empty()
+                    && let Some(storage) = self.handles.get(&handle)
+                {
+                    let events = Event::from_changes(changes, &storage.url, source);
+                    self.session()?.deliver(id, &events);
+                }
+                Ok(done)
             }
             StorageArea::Persistent(bottle) => {
-                let bottle = Arc::clone(bottle);
-                self.write_bottle(&bottle, bytes as u64, change)
+                let (bottle, url) = (Arc::clone(bottle), Arc::clone(&storage.url));
+                self.write_bottle(&bottle, bytes as u64, change, &url, source)
             }
         }
     }
@@ -320,6 +465,10 @@ impl Connection {
     /// Ends the connection: everything is committed, every handle closed, the session gone.
     pub fn end(&mut self) {
         self.end_group();
+        let listening: Vec<Handle> = self.subscriptions.values().copied().collect();
+        for handle in listening {
+            self.end_subscriptions(handle, |_| true);
+        }
         self.handles.clear();
         self.session = None;
         self.persistence = Persistence::Unavailable("the connection has ended".to_owned());
@@ -336,8 +485,8 @@ impl Connection {
     /// Commits the group's transaction. The replies that waited for it turn into errors if that fails.
     pub fn end_group(&mut self) {
         let Some(mut group) = self.group.take() else { return };
-        match group.file.commit() {
-            Ok(_) => {
+        match group.file.commit(&group.events) {
+            Ok(()) => {
                 self.replies.committed();
                 group.bottle.checkpoint_if_due(&mut group.file);
             }
@@ -368,16 +517,27 @@ impl Connection {
         file.begin_read()?;
         let (area, database) = file.area();
         match read(area, database) {
-            Ok(done) => file.commit().map(|_| done),
+            Ok(done) => file.commit(&[]).map(|()| done),
             Err(error) => Err(file.abort(error)),
         }
     }
 
-    fn write_bottle<T>(&mut self, bottle: &Arc<Bottle>, bytes: u64, change: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
+    fn write_bottle<T>(
+        &mut self,
+        bottle: &Arc<Bottle>,
+        bytes: u64,
+        change: impl FnOnce(&mut Area, &Database) -> Result<T>,
+        url: &Arc<str>,
+        source: (u64, Handle),
+    ) -> Result<T> {
         if let Some(group) = self.enter_group(bottle, true)? {
             group.bytes += bytes;
             let (area, database) = group.file.area();
             let result = change(area, database).map_err(|error| group.file.explain(error));
+            let events = group.file.take_events(url, source);
+            if result.is_ok() {
+                group.events.extend(events);
+            }
             if group.file.in_transaction() {
                 self.awaits_commit = true;
             } else if let (Err(error), Some(mut group)) = (&result, self.group.take()) {
@@ -398,7 +558,8 @@ impl Connection {
         let (area, database) = file.area();
         match change(area, database) {
             Ok(done) => {
-                file.commit()?;
+                let events = file.take_events(url, source);
+                file.commit(&events)?;
                 bottle.checkpoint_if_due(&mut file);
                 Ok(done)
             }
@@ -422,7 +583,8 @@ impl Connection {
             } else {
                 file.begin_read()?;
             }
-            self.group = Some(Group { bottle: Arc::clone(bottle), file, writing, calls: 0, bytes: 0, began: Instant::now() });
+            self.group =
+                Some(Group { bottle: Arc::clone(bottle), file, writing, calls: 0, bytes: 0, began: Instant::now(), events: Vec::new() });
         }
         if let Some(group) = &mut self.group {
             group.calls += 1;

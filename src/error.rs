@@ -34,14 +34,11 @@ pub enum Error {
     #[error("The call was cancelled before it took effect")]
     Cancelled,
     /// The write does not fit.
-    #[error(
-        "The quota of {quota} bytes is exceeded: the area would need {} bytes (it uses {usage}). Nothing was changed.",
-        .usage.saturating_add(*.requested)
-    )]
+    #[error("The quota of {quota} bytes is exceeded: the area would need {requested} bytes (it uses {usage}). Nothing was changed.")]
     QuotaExceeded {
         /// The quota of the bottle, in bytes.
         quota: u64,
-        /// By how many bytes the write would make the usage grow.
+        /// What the usage would be after the write, in bytes.
         requested: u64,
         /// The usage, in bytes.
         usage: u64,

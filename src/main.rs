@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use etcetera::BaseStrategy;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use webstorage_server::background;
 use webstorage_server::connection::{Options, Persistence};
 use webstorage_server::origin::Origin;
@@ -58,8 +60,8 @@ struct Flags {
     /// For how long a call waits for other processes that write the same area, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     busy_timeout: u64,
-    /// The largest accepted message in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    /// The largest accepted message in bytes (a key or value can take six bytes for each UTF-16 unit)
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message_size: usize,
 
     /// What to log: off, error, warn, info, debug, trace, or a filter as RUST_LOG takes
@@ -160,8 +162,8 @@ fn persistence(flags: &Flags) -> Persistence {
 }
 
 fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = EnvFilter::try_new(&flags.log).map_err(|error| format!("--log {:?}: {error}", flags.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let filter: Targets = flags.log.parse().map_err(|error| format!("--log {:?}: {error}", flags.log))?;
+    let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false);
     match &flags.log_file {
         Some(path) => {
             let file = std::fs::OpenOptions::new()
@@ -169,9 +171,9 @@ fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
                 .create(true)
                 .open(path)
                 .map_err(|error| format!("--log-file {}: {error}", path.display()))?;
-            builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+            tracing_subscriber::registry().with(filter).with(layer.with_writer(std::sync::Mutex::new(file))).init();
         }
-        None => builder.with_ansi(false).with_writer(std::io::stderr).init(),
+        None => tracing_subscriber::registry().with(filter).with(layer.with_writer(std::io::stderr)).init(),
     }
     Ok(())
 }

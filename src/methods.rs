@@ -17,14 +17,15 @@ use jsonrpsee::types::Id;
 use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::connection::{Connection, Phase};
+use crate::broadcast::Filter;
+use crate::connection::{Connection, Phase, SubscriptionWish};
 use crate::dom_string::{DomString, IllFormed};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
     Capabilities, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, OfIndex, OfKey, OfStorage, Open, Opened,
-    Page, ServerInfo, SetItem, WebStorage,
+    Page, ServerInfo, SetItem, Subscribe, Subscribed, Unsubscribe, WebStorage,
 };
 use crate::reply::Plain;
 
@@ -84,6 +85,8 @@ pub fn table() -> Vec<Method> {
         method!("storage/key" | "key", OfIndex => Option<DomString<'_>>, key, "The key at a place in key order, or null past the end."),
         method!("storage/length" | "length", OfStorage => u64, length, "The number of items."),
         method!("storage/keys", Page<'_> => Vec<DomString<'_>>, keys, "The keys, in key order, all at once or page by page."),
+        method!("storage/subscribe", Subscribe<'_> => Subscribed, subscribe, "Sends an event for each change that other handles make to the area: for a persistent area those of every process. Changes come in order, each once, after they are stored."),
+        method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription."),
         method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),
         method!("initialized", Ignored => (), initialized, "LSP's initialized."),
         method!("shutdown", Ignored => (), shutdown, "LSP's shutdown: everything is committed; only exit may follow."),
@@ -127,7 +130,8 @@ fn open(connection: &mut Connection, params: Open<'_>) -> Result<Plain<Opened>> 
         Some(origin) => Origin::parse(origin)?,
         None => connection.options.origin.clone(),
     };
-    let opened = connection.open(params.persistent, &origin, params.quota.map(|quota| quota.0))?;
+    let url = params.url.as_deref().unwrap_or(origin.as_str());
+    let opened = connection.open(params.persistent, &origin, params.quota.map(|quota| quota.0), url)?;
     Ok(Plain(Opened {
         storage: opened.handle,
         persistent: params.persistent,
@@ -185,9 +189,30 @@ fn keys(connection: &mut Connection, params: Page<'_>) -> Result<Vec<DomString<'
     Ok(keys)
 }
 
+fn subscribe(connection: &mut Connection, params: Subscribe<'_>) -> Result<Plain<Subscribed>> {
+    let filter = match (params.keys, params.prefix) {
+        (Some(_), Some(_)) => return Err(Error::param("prefix", "expected keys or prefix, not both")),
+        (Some(keys), None) => Filter::Keys(keys.into_iter().map(DomString::into_bytes).collect()),
+        (None, Some(prefix)) => Filter::Prefix(prefix.into_bytes()),
+        (None, None) => Filter::All,
+    };
+    let wish = SubscriptionWish {
+        filter,
+        values: params.values.unwrap_or(true),
+        include_self: params.include_self.unwrap_or(false),
+        since: params.since.map(|since| since.0),
+    };
+    let (subscription, subscribed) = connection.subscribe(params.storage, wish)?;
+    Ok(Plain(Subscribed { subscription, sequence: subscribed.sequence, gap: subscribed.gap }))
+}
+
+fn unsubscribe(connection: &mut Connection, params: Unsubscribe) -> Result<()> {
+    connection.unsubscribe(params.subscription)
+}
+
 fn initialize(connection: &mut Connection, params: Initialize<'_>) -> Result<Plain<Initialized>> {
-    if connection.phase != Phase::New {
-        return Err(Error::InvalidRequest("initialize must be the first call of a connection, and come once".to_owned()));
+    if connection.phase != Phase::Uninitialized || connection.has_opened() {
+        return Err(Error::InvalidRequest("initialize must come once, and before an area is opened".to_owned()));
     }
     let options = params.initialization_options.unwrap_or_default();
     if let Some(origin) = options.origin {
@@ -218,7 +243,7 @@ fn initialize(connection: &mut Connection, params: Initialize<'_>) -> Result<Pla
     if let Some(process) = params.process_id {
         connection.server().watch_process(process);
     }
-    connection.phase = Phase::Open { initialized: true };
+    connection.phase = Phase::Initialized;
     let methods = table();
     let shed = connection.shed();
     Ok(Plain(Initialized {

@@ -17,6 +17,9 @@ use crate::wire_log::{Direction, WireLog};
 /// Bytes that may wait for a slow reader before the dispatcher waits with them, and so stops reading calls.
 const MAX_BACKLOG: usize = 16 << 20;
 
+/// Bytes that may wait for a slow reader before notifications are dropped.
+const MAX_NOTIFICATION_BACKLOG: usize = 1 << 20;
+
 /// Bytes the writer thread hands to the system at a time.
 const WRITE_SIZE: usize = 256 << 10;
 
@@ -38,6 +41,8 @@ struct Shared {
 #[allow(clippy::struct_excessive_bools, reason = "they are independent facts, not the states of one thing")]
 struct State {
     backlog: std::collections::VecDeque<u8>,
+    /// For each subscription whose notifications were dropped, the message that says so.
+    notices: std::collections::BTreeMap<u64, (Framing, Vec<u8>)>,
     /// Whether the writer thread is between taking bytes and having written them.
     writing: bool,
     has_writer: bool,
@@ -50,6 +55,12 @@ struct State {
 /// The reader has gone away, or the file cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed(pub std::io::ErrorKind);
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Output of connection {}", self.shared.connection)
+    }
+}
 
 impl Output {
     /// Writes to `fd`, the output of connection number `connection`.
@@ -71,17 +82,24 @@ impl Output {
         self.write(&mut state, messages)
     }
 
-    /// Writes whole messages if the backlog is below its bound, and never waits.
+    /// Writes notifications of the subscription `key` without ever waiting. If too much waits for the reader
+    /// already they are dropped, and what `notice` writes goes out in their place once the reader has caught up.
     ///
     /// # Errors
-    /// [`Closed`] if nothing can be written any more. `Ok(false)` means that the messages were not taken.
-    pub fn try_send(&self, framing: Framing, messages: &[u8]) -> Result<bool, Closed> {
+    /// [`Closed`] if nothing can be written any more.
+    pub fn try_send(&self, framing: Framing, messages: &[u8], key: u64, notice: impl FnOnce() -> Vec<u8>) -> Result<(), Closed> {
         let mut state = self.shared.state.lock();
-        if state.backlog.len() > MAX_BACKLOG / 16 {
-            return Ok(false);
+        if state.backlog.len() > MAX_NOTIFICATION_BACKLOG || state.notices.contains_key(&key) {
+            state.notices.insert(key, (framing, notice()));
+            return state.failed.map_or(Ok(()), |kind| Err(Closed(kind)));
         }
         self.log(framing, messages);
-        self.write(&mut state, messages).map(|()| true)
+        self.write(&mut state, messages)
+    }
+
+    /// Forgets what the subscription `key` has missed.
+    pub fn forget_notice(&self, key: u64) {
+        self.shared.state.lock().notices.remove(&key);
     }
 
     /// Waits until everything was written, at most until `deadline` if there is one.
@@ -144,20 +162,24 @@ impl Output {
     }
 
     fn log(&self, framing: Framing, messages: &[u8]) {
-        let Some(log) = &self.shared.wire_log else { return };
+        self.shared.log(framing, messages);
+    }
+}
+
+impl Shared {
+    fn log(&self, framing: Framing, messages: &[u8]) {
+        let Some(log) = &self.wire_log else { return };
         let mut decoder = Decoder::new(usize::MAX, true);
         for chunk in messages.chunks(64 << 10) {
             decoder.space()[..chunk.len()].copy_from_slice(chunk);
             decoder.filled(chunk.len());
             while let Ok(Some(frame)) = decoder.next_frame() {
-                log.record(Direction::Out, self.shared.connection, decoder.body(frame));
+                log.record(Direction::Out, self.connection, decoder.body(frame));
             }
         }
         debug_assert!(decoder.framing().is_none_or(|used| used == framing), "replies use the connection's framing");
     }
-}
 
-impl Shared {
     fn write_backlog(&self) {
         let mut chunk = Vec::new();
         let mut state = self.state.lock();
@@ -179,6 +201,12 @@ impl Shared {
             let written = write_all(&self.fd, &chunk);
             state = self.state.lock();
             state.writing = false;
+            if state.backlog.is_empty() {
+                for (framing, notice) in std::mem::take(&mut state.notices).into_values() {
+                    self.log(framing, &notice);
+                    state.backlog.extend(notice);
+                }
+            }
             if let Err(error) = written {
                 state.failed = Some(std::io::Error::from(error).kind());
                 state.backlog.clear();

@@ -15,6 +15,9 @@ use crate::dom_string::DomString;
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;
 
+/// The id of a subscription. Valid on the connection that made it, until it is ended.
+pub type SubscriptionId = u32;
+
 /// The largest integer that every JSON reader keeps exact: 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
@@ -182,6 +185,82 @@ pub struct Page<'a> {
     pub limit: Option<Count>,
 }
 
+/// Params of `storage/subscribe`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Subscribe<'a> {
+    /// The handle that is to hear of the changes that other handles on its area make.
+    pub storage: Handle,
+    /// Only changes of these keys, and of all keys at once.
+    #[serde(borrow, default)]
+    pub keys: Option<Vec<DomString<'a>>>,
+    /// Only changes of keys that begin so, and of all keys at once.
+    #[serde(borrow, default)]
+    pub prefix: Option<DomString<'a>>,
+    /// Whether the events carry the values; true if left out.
+    #[serde(default)]
+    pub values: Option<bool>,
+    /// The sequence of the last change the client knows: those after it are sent too, if they are still known.
+    #[serde(default)]
+    pub since: Option<Count>,
+    /// Whether the changes that this handle makes are sent too; false if left out.
+    #[serde(default)]
+    pub include_self: Option<bool>,
+}
+
+/// Result of `storage/subscribe`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Subscribed {
+    /// The id of the subscription.
+    pub subscription: SubscriptionId,
+    /// The number of the area's newest change. Events come for every change after it.
+    pub sequence: u64,
+    /// Whether changes between `since` and `sequence` are not known any more. They are not sent then: read the
+    /// area again.
+    pub gap: bool,
+}
+
+/// Params of `storage/unsubscribe`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unsubscribe {
+    /// The id of the subscription.
+    pub subscription: SubscriptionId,
+}
+
+/// Params of the notification `storage/event`: the area of a subscription has changed (HTML, `StorageEvent`).
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageEvent<'a> {
+    /// The id of the subscription.
+    pub subscription: SubscriptionId,
+    /// The handle that listens.
+    pub storage: Handle,
+    /// The number of the change. Each change of an area has the next one.
+    pub sequence: u64,
+    /// The key, or null if all items were removed at once.
+    pub key: Option<DomString<'a>>,
+    /// The value before, or null if there was none. Absent if the subscription is without values.
+    #[schemars(default)]
+    pub old_value: Option<DomString<'a>>,
+    /// The value now, or null if there is none. Absent if the subscription is without values.
+    #[schemars(default)]
+    pub new_value: Option<DomString<'a>>,
+    /// The URL of the document that made the change.
+    pub url: String,
+}
+
+/// Params of the notification `storage/overflow`: the client was too slow to read its events, and some were dropped.
+#[derive(Debug, JsonSchema)]
+pub struct StorageOverflow {
+    /// The id of the subscription. It goes on: events after `sequence` are sent again.
+    pub subscription: SubscriptionId,
+    /// The handle that listens.
+    pub storage: Handle,
+    /// The number of the newest change that was dropped. Read the area again to have all up to it.
+    pub sequence: u64,
+}
+
 /// Params of `initialize`, of which this server uses some.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -315,7 +394,7 @@ pub struct ErrorData {
     /// The quota of the bottle, in bytes (`QuotaExceededError`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<u64>,
-    /// By how many bytes the usage would have grown (`QuotaExceededError`).
+    /// What the usage would have been after the write, in bytes (`QuotaExceededError`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested: Option<u64>,
     /// The usage, in bytes (`QuotaExceededError`).

@@ -139,7 +139,7 @@ impl Peer {
     /// A connection that writes to `output`.
     #[must_use]
     pub fn new(server: &Arc<Server>, output: Output, number: u64) -> Self {
-        let connection = Arc::new(Mutex::new(Connection::new(Arc::clone(server))));
+        let connection = Arc::new(Mutex::new(Connection::new(Arc::clone(server), output.clone(), number)));
         let module = methods::module(&connection);
         Peer { connection, module, server: Arc::clone(server), output, number, stop: Arc::default(), answered: false }
     }
@@ -338,7 +338,8 @@ impl Peer {
                 connection.replies.set_framing(framing);
             }
             if method == "exit" {
-                connection.end_group();
+                connection.more_waiting = false;
+                connection.answer(id, |_| Ok(()));
                 return Some(if connection.phase == Phase::ShutDown { End::Clean } else { End::Unclean });
             }
             if connection.phase == Phase::ShutDown {
@@ -347,9 +348,6 @@ impl Peer {
                         .answer::<()>(id, |_| Err(Error::InvalidRequest("the server was shut down; only exit may follow".to_owned())));
                 }
                 return None;
-            }
-            if connection.phase == Phase::New && method != "initialize" {
-                connection.phase = Phase::Open { initialized: false };
             }
         }
         if method == "workspace/executeCommand" {
@@ -398,6 +396,7 @@ impl Peer {
         }
         let sent = self.output.send(connection.replies.framing(), connection.replies.bytes());
         connection.replies.clear();
+        connection.release_subscriptions();
         sent
     }
 }

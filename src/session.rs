@@ -1,6 +1,7 @@
 //! A connection's session areas: one in-memory database that lives and ends with the connection.
 
-use crate::area::Area;
+use crate::area::{Area, Change};
+use crate::broadcast::{Event, Listeners};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::sqlite::{AreaRow, Database};
@@ -42,6 +43,7 @@ struct SessionArea {
     area: Area,
     origin: Origin,
     handles: u32,
+    listeners: Listeners,
 }
 
 impl Session {
@@ -84,7 +86,8 @@ impl Session {
         self.database.insert_area(id, origin.as_str(), &row)?;
         self.next_area += 1;
         self.quotas = self.quotas.saturating_add(row.quota);
-        self.areas.insert(id, SessionArea { area: Area::new(id, row), origin: origin.clone(), handles: 1 });
+        self.areas
+            .insert(id, SessionArea { area: Area::new(id, row), origin: origin.clone(), handles: 1, listeners: Listeners::default() });
         self.by_origin.insert(origin.clone(), id);
         Ok(id)
     }
@@ -126,7 +129,11 @@ impl Session {
     pub fn write<T>(&mut self, id: i64, bytes: u64, change: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
         self.reserve(id, bytes.saturating_mul(2).saturating_add(ITEM_OVERHEAD))?;
         let (area, database) = self.area(id)?;
-        match change(area, database) {
+        let changed = change(area, database);
+        if changed.is_err() {
+            area.take_changes();
+        }
+        match changed {
             Ok(done) => {
                 self.count_write()?;
                 Ok(done)
@@ -134,6 +141,26 @@ impl Session {
             Err(Error::Sqlite(error)) if !self.database.in_transaction() => Err(self.recover(&error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The changes of the last write, if anybody listens.
+    pub fn take_changes(&mut self, id: i64) -> Vec<Change> {
+        self.areas.get_mut(&id).map(|area| area.area.take_changes()).unwrap_or_default()
+    }
+
+    /// Tells the area's listeners of events.
+    pub fn deliver(&mut self, id: i64, events: &[Event]) {
+        if let Some(area) = self.areas.get_mut(&id) {
+            area.listeners.deliver(events);
+        }
+    }
+
+    /// Changes who listens to an area.
+    pub fn listen<T>(&mut self, id: i64, change: impl FnOnce(&mut Listeners) -> T) -> Option<T> {
+        let area = self.areas.get_mut(&id)?;
+        let done = change(&mut area.listeners);
+        area.area.record(!area.listeners.is_empty());
+        Some(done)
     }
 
     /// Makes sure that a write cannot run into the end of memory half-way.
@@ -147,7 +174,11 @@ impl Session {
         let left = limit.saturating_sub(all - free);
         if bytes > left {
             let (area, _) = self.area(id)?;
-            return Err(Error::QuotaExceeded { quota: area.row().quota, requested: bytes, usage: area.row().usage });
+            return Err(Error::QuotaExceeded {
+                quota: area.row().quota,
+                requested: area.row().usage.saturating_add(bytes),
+                usage: area.row().usage,
+            });
         }
         self.headroom = left - bytes;
         Ok(())

@@ -1,7 +1,7 @@
 //! The shed: the directory of one user's persistent storage, and the bottles in it.
 //!
 //! `bottles/` holds a database file and a lock file for each origin, `damaged/` what was found damaged and
-//! moved aside. Everything is readable by its owner only.
+//! moved aside, and `listeners/` a lock file for each process that listens to changes. Everything is readable by its owner only.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -14,16 +14,26 @@ use parking_lot::Mutex;
 
 use crate::bottle::{Bottle, explain};
 use crate::error::{Error, Result};
+use crate::journal::Presence;
 use crate::origin::Origin;
 use crate::sqlite::{self, Database, Durability, Foreign};
+use crate::watch::Watch;
 
 /// The directory of one user's persistent storage.
-#[derive(Debug)]
 pub struct Shed {
     bottles_dir: PathBuf,
     damaged_dir: PathBuf,
+    listeners_dir: PathBuf,
+    /// What this process needs in order to listen, once it does.
+    listening: Mutex<Option<(Arc<Presence>, Watch)>>,
     durability: Durability,
     bottles: Mutex<HashMap<Origin, Weak<Bottle>>>,
+}
+
+impl std::fmt::Debug for Shed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Shed in {}", self.dir().display())
+    }
 }
 
 impl Shed {
@@ -44,8 +54,15 @@ impl Shed {
         if let Some(kind) = shared_file_system(&dir).map_err(|error| unusable(&dir, &error))? {
             return Err(unusable(&dir, &format_args!("it is on {kind}, where databases shared by processes get corrupted")));
         }
-        let shed = Shed { bottles_dir: dir.join("bottles"), damaged_dir: dir.join("damaged"), durability, bottles: Mutex::default() };
-        for private in [&shed.bottles_dir, &shed.damaged_dir] {
+        let shed = Shed {
+            bottles_dir: dir.join("bottles"),
+            damaged_dir: dir.join("damaged"),
+            listeners_dir: dir.join("listeners"),
+            listening: Mutex::default(),
+            durability,
+            bottles: Mutex::default(),
+        };
+        for private in [&shed.bottles_dir, &shed.damaged_dir, &shed.listeners_dir] {
             make_dir(private).map_err(|error| unusable(private, &error))?;
             let metadata = fs::symlink_metadata(private).map_err(|error| unusable(private, &error))?;
             if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.permissions().mode() & 0o077 != 0 {
@@ -84,17 +101,35 @@ impl Shed {
         }
         match opened {
             Ok(database) => {
-                let bottle =
-                    Arc::new(Bottle::new(database, origin.clone(), path.clone(), self.durability, lock).map_err(|error| match error {
-                        Error::Sqlite(error) => explain(&error, origin, &path),
-                        other => other,
-                    })?);
+                let bottle = Arc::new(
+                    Bottle::new(database, origin.clone(), path.clone(), self.listeners_dir.clone(), self.durability, lock).map_err(
+                        |error| match error {
+                            Error::Sqlite(error) => explain(&error, origin, &path),
+                            other => other,
+                        },
+                    )?,
+                );
                 bottles.insert(origin.clone(), Arc::downgrade(&bottle));
                 Ok(bottle)
             }
             Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(&path, origin, &lock, &message)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Gets ready to listen to the changes that other processes make to a bottle. Returns the presence that the
+    /// bottle is to be told of.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if the operating system gives no file or no thread for it.
+    pub fn listen(&self, bottle: &Arc<Bottle>) -> Result<Arc<Presence>> {
+        let mut listening = self.listening.lock();
+        let (presence, watch) = match &mut *listening {
+            Some(listening) => listening,
+            none => none.insert((Arc::new(Presence::new(&self.listeners_dir)?), Watch::new(&self.bottles_dir)?)),
+        };
+        watch.add(bottle);
+        Ok(Arc::clone(presence))
     }
 
     /// The file of an origin's bottle.
