@@ -4,6 +4,10 @@
 //! caller passes the one that the area's items are in, inside the right transaction, and says with
 //! [`Area::load`] when another process may have changed them.
 
+mod transact;
+
+pub use transact::Changes;
+
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -231,6 +235,14 @@ impl Area {
     /// [`Error::NotFound`] if there is no item `after`.
     pub fn keys(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8])) -> Result<()> {
         Ok(database.keys(self.ids_after(database, after)?, limit, f)?)
+    }
+
+    /// Calls `f` with the key and value of at most `limit` items in key order, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no item `after`; those of `f`.
+    pub fn entries(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        database.entries(self.ids_after(database, after)?, limit, f)
     }
 
     /// Sets the quota, in bytes. Items that are there stay, also when they no longer fit.

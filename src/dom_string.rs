@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// A `DOMString` as WTF-8 bytes, borrowed from the message it came in wherever that has no escapes.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +110,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for DomString<'a> {
         }
 
         deserializer.deserialize_bytes(Wtf8)
+    }
+}
+
+impl Serialize for DomString<'_> {
+    /// Writes the JSON form, exact. Only `serde_json` can: its raw values are the one way for lone surrogates.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = Vec::with_capacity(self.0.len() + 2);
+        write_json(&self.0, IllFormed::Escape, &mut json);
+        let json = String::from_utf8(json).map_err(serde::ser::Error::custom)?;
+        RawValue::from_string(json).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 

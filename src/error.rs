@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::protocol::{ErrorData, ErrorName};
+use crate::dom_string::DomString;
+use crate::protocol::{ErrorData, ErrorName, Held};
 
 /// Why a call failed. The text of each says what happened, what it means for the caller's data, and where
 /// there is something to do, what.
@@ -42,6 +43,12 @@ pub enum Error {
         requested: u64,
         /// The usage, in bytes.
         usage: u64,
+    },
+    /// A condition of a transaction is not met.
+    #[error("{}", describe(.unmet))]
+    Constraint {
+        /// The keys that do not hold what they must, and what they hold.
+        unmet: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     },
     /// The origin has no persistent storage.
     #[error("{0}")]
@@ -99,8 +106,8 @@ impl Error {
     /// The JSON-RPC code and the `data` member of this error.
     ///
     /// JSON-RPC's and LSP's own errors have their codes. The storage errors have the legacy code of the
-    /// `DOMException` that a client should throw, and those without one (`UnknownError`, damage) have 100
-    /// and 101.
+    /// `DOMException` that a client should throw, and those without one (`UnknownError`, damage,
+    /// `ConstraintError`) have 100, 101 and 102.
     #[must_use]
     pub fn code_and_data(&self) -> (i32, Option<ErrorData>) {
         let named = |name| ErrorData { name: Some(name), ..ErrorData::default() };
@@ -123,6 +130,11 @@ impl Error {
             }
             Error::Timeout { .. } => (23, Some(named(ErrorName::TimeoutError))),
             Error::Unknown { sqlite_code, .. } => (100, Some(ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) })),
+            Error::Constraint { unmet } => {
+                let owned = |bytes: &Vec<u8>| DomString::from_wtf8(bytes.clone());
+                let unmet = unmet.iter().map(|(key, value)| Held { key: owned(key), value: value.as_ref().map(owned) }).collect();
+                (102, Some(ErrorData { unmet: Some(unmet), ..named(ErrorName::ConstraintError) }))
+            }
             Error::Sqlite(error) => {
                 let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
                 (100, Some(ErrorData { sqlite_code, ..named(ErrorName::UnknownError) }))
@@ -134,4 +146,21 @@ impl Error {
             }
         }
     }
+}
+
+/// Names the keys of unmet conditions, a few of them and each not at full length.
+fn describe(unmet: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
+    let mut text = String::from("The transaction changed nothing, because ");
+    for (index, (key, value)) in unmet.iter().take(3).enumerate() {
+        let key: String = format!("{:?}", DomString::from_wtf8(key.as_slice())).chars().take(60).collect();
+        text.push_str(if index == 0 { "the key " } else { ", " });
+        text.push_str(&key);
+        text.push_str(if value.is_some() { " holds another value" } else { " has no item" });
+    }
+    if unmet.len() > 3 {
+        let more = unmet.len() - 3;
+        text.extend([", and ", &more.to_string(), " more conditions are not met"]);
+    }
+    text.push_str(". What the keys hold is in data.unmet; decide again with that.");
+    text
 }

@@ -9,6 +9,8 @@
     reason = "handlers have one shape, because the table calls them all the same way: params by value, a result"
 )]
 
+mod bulk;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -24,8 +26,8 @@ use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    Capabilities, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, OfIndex, OfKey, OfStorage, Open, Opened,
-    Page, ServerInfo, SetItem, Subscribe, Subscribed, Unsubscribe, WebStorage,
+    Capabilities, EntriesPage, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, Item, OfIndex, OfKey,
+    OfKeys, OfStorage, Open, Opened, Page, ServerInfo, SetItem, Subscribe, Subscribed, Transact, Unsubscribe, WebStorage,
 };
 use crate::reply::Plain;
 
@@ -85,6 +87,9 @@ pub fn table() -> Vec<Method> {
         method!("storage/key" | "key", OfIndex => Option<DomString<'_>>, key, "The key at a place in key order, or null past the end."),
         method!("storage/length" | "length", OfStorage => u64, length, "The number of items."),
         method!("storage/keys", Page<'_> => Vec<DomString<'_>>, keys, "The keys, in key order, all at once or page by page."),
+        method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages."),
+        method!("storage/getItems", OfKeys<'_> => Vec<Option<DomString<'_>>>, bulk::get_items, "The values of several keys at one moment, in the order of the keys; null for those that have no item."),
+        method!("storage/transact", Transact<'_> => (), bulk::transact, "Checks conditions and makes several changes, all of them or none: first clear, then remove, then set. The quota concerns the outcome only."),
         method!("storage/subscribe", Subscribe<'_> => Subscribed, subscribe, "Sends an event for each change that other handles make to the area: for a persistent area those of every process. Changes come in order, each once, after they are stored."),
         method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription."),
         method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),

@@ -3,6 +3,8 @@
 //! Nothing here has logic and nothing elsewhere keeps these types. Params are objects or, in the order of
 //! the fields, arrays. The doc comments become the descriptions in `schema/openrpc.json`.
 
+mod bulk;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,6 +13,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::dom_string::DomString;
+
+pub use bulk::{EntriesPage, Held, Item, OfKeys, Transact};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;
@@ -400,6 +404,9 @@ pub struct ErrorData {
     /// The usage, in bytes (`QuotaExceededError`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<u64>,
+    /// The keys that do not hold what the transaction's conditions say, and what they hold (`ConstraintError`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unmet: Option<Vec<Held<'static>>>,
     /// SQLite's extended result code (`UnknownError`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlite_code: Option<i32>,
@@ -411,6 +418,15 @@ pub struct ErrorData {
     pub moved_to: Option<String>,
 }
 
+impl ErrorData {
+    /// The same with U+FFFD for lone surrogates.
+    #[must_use]
+    pub fn with_ill_formed_replaced(self) -> Self {
+        let unmet = self.unmet.map(|unmet| unmet.iter().map(Held::with_ill_formed_replaced).collect());
+        ErrorData { unmet, ..self }
+    }
+}
+
 /// The names of the storage errors: those of `DOMException`, and `DataCorruption`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ErrorName {
@@ -418,6 +434,8 @@ pub enum ErrorName {
     QuotaExceededError,
     /// Opaque origins have no persistent storage.
     SecurityError,
+    /// A condition of a transaction is not met.
+    ConstraintError,
     /// What the call names does not exist.
     NotFoundError,
     /// Not available in this server as it was started.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::dom_string::{DomString, IllFormed, write_json};
 use crate::error::Error;
 use crate::frame::{Framing, write_decimal};
+use crate::protocol::Item;
 
 /// The replies of one connection that were not yet handed to its output.
 #[derive(Debug)]
@@ -63,6 +64,16 @@ impl WriteResult for u64 {
 impl WriteResult for DomString<'_> {
     fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
         write_json(self.as_bytes(), ill_formed, out);
+    }
+}
+
+impl WriteResult for Item<'_> {
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"key\":");
+        self.key.write(ill_formed, out);
+        out.extend_from_slice(b",\"value\":");
+        self.value.write(ill_formed, out);
+        out.push(b'}');
     }
 }
 
@@ -185,8 +196,12 @@ impl Replies {
         }
         write_decimal(u64::from(code.unsigned_abs()), &mut self.buffer);
         self.buffer.extend_from_slice(b",\"message\":");
-        write_json(error.to_string().as_bytes(), IllFormed::Escape, &mut self.buffer);
+        write_json(error.to_string().as_bytes(), self.ill_formed, &mut self.buffer);
         if let Some(data) = data {
+            let data = match self.ill_formed {
+                IllFormed::Escape => data,
+                IllFormed::Replace => data.with_ill_formed_replaced(),
+            };
             self.buffer.extend_from_slice(b",\"data\":");
             Plain(data).write(IllFormed::Escape, &mut self.buffer);
         }

@@ -261,6 +261,22 @@ impl Database {
         }
     }
 
+    /// Begins a part of the open transaction that can be undone alone. Parts are not nested.
+    pub fn begin_part(&self) -> rusqlite::Result<()> {
+        self.run("SAVEPOINT part")
+    }
+
+    /// Ends the part; what it changed stays.
+    pub fn keep_part(&self) -> rusqlite::Result<()> {
+        self.run("RELEASE part")
+    }
+
+    /// Ends the part; nothing of what it changed stays.
+    pub fn undo_part(&self) -> rusqlite::Result<()> {
+        self.run("ROLLBACK TO part")?;
+        self.run("RELEASE part")
+    }
+
     /// Whether a transaction is open. After some errors SQLite has rolled it back itself.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
@@ -394,6 +410,22 @@ impl Database {
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
         while let Some(row) = rows.next()? {
             f(blob(row, 0)?);
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the keys and values of at most `limit` items with ids in `ids`, in ascending order of ids,
+    /// until it fails.
+    pub fn entries<E: From<rusqlite::Error>>(
+        &self,
+        ids: std::ops::Range<i64>,
+        limit: u64,
+        mut f: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self.prepare("SELECT key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
+        let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
+        while let Some(row) = rows.next()? {
+            f(blob(row, 0)?, blob(row, 1)?)?;
         }
         Ok(())
     }

@@ -2,4 +2,5 @@
 
 mod framing;
 mod peer;
+mod transact;
 mod transcripts;
