@@ -21,7 +21,7 @@ export class AreaHost {
   readonly #connection: SyncConnection;
   readonly #mode: Mode;
   readonly #mirrors = new Map<string, MirroredArea>();
-  readonly #directUsers = new Map<string, number>();
+  readonly #directViews = new Map<string, Set<DirectView>>();
   readonly #listeners = new Map<number, (event: StorageEventParams) => void>();
   #areas = 0;
   users = 0;
@@ -43,6 +43,11 @@ export class AreaHost {
 
   get alive(): boolean {
     return this.#connection.alive;
+  }
+
+  /** The number of changes that were not confirmed yet. */
+  get pending(): number {
+    return this.#connection.pending;
   }
 
   /** The process id of the server, for those who watch or end it. */
@@ -84,14 +89,9 @@ export class AreaHost {
   }
 
   #openDirect(address: AreaAddress, owner: ViewOwner): View {
-    const { origin } = address;
-    this.#directUsers.set(origin, (this.#directUsers.get(origin) ?? 0) + 1);
-    const view: DirectView = new DirectView(this.#connection, address, owner, () => {
-      this.#ignore(view.subscription);
-      const left = (this.#directUsers.get(origin) as number) - 1;
-      this.#directUsers.set(origin, left);
-      return left === 0 && !address.persistent;
-    });
+    let views = this.#directViews.get(address.origin);
+    if (views === undefined) this.#directViews.set(address.origin, (views = new Set()));
+    const view = new DirectView(this.#connection, address, owner, views);
     if (view.subscription !== undefined) this.#listeners.set(view.subscription, (event) => view.apply(event));
     return view;
   }

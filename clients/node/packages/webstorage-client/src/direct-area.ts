@@ -1,3 +1,4 @@
+import type { Change } from "./area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import type { SyncConnection } from "./sync-connection.js";
 import { allEntries, allKeys, openArea, subscribe, type StorageEventParams } from "./wire.js";
@@ -10,18 +11,21 @@ export class DirectView implements View {
   readonly #connection: SyncConnection;
   readonly #handle: number;
   readonly #owner: ViewOwner;
-  readonly #leave: () => boolean;
+  /** The views of this process on the same area, this one included. */
+  readonly #views: Set<DirectView>;
+  readonly #persistent: boolean;
   /** The server's number for the events of this view. */
   readonly subscription: number | undefined;
-  #silent = false;
 
-  /** `leave` is called once, at the end, and tells whether the content has to go as well. */
-  constructor(connection: SyncConnection, address: AreaAddress, owner: ViewOwner, leave: () => boolean) {
+  constructor(connection: SyncConnection, address: AreaAddress, owner: ViewOwner, views: Set<DirectView>) {
     this.#connection = connection;
     this.#owner = owner;
-    this.#leave = leave;
+    this.#persistent = address.persistent;
     this.#handle = openArea(connection, { ...address, url: owner.url }).storage;
-    this.subscription = subscribe(connection, this.#handle, owner.emitSelf);
+    // An area in memory is changed by this process alone, which can tell its own views.
+    this.subscription = address.persistent ? subscribe(connection, this.#handle, owner.emitSelf) : undefined;
+    this.#views = views;
+    views.add(this);
   }
 
   get length(): number {
@@ -41,15 +45,21 @@ export class DirectView implements View {
   }
 
   setItem(key: string, value: string): void {
+    const old = this.#heard ? this.getItem(key) : null;
     this.#connection.call("storage/setItem", [this.#handle, key, value]);
+    if (this.#heard && old !== value) this.#broadcast({ key, oldValue: old, newValue: value, url: this.#owner.url });
   }
 
   removeItem(key: string): void {
+    const old = this.#heard ? this.getItem(key) : null;
     this.#connection.call("storage/removeItem", [this.#handle, key]);
+    if (old !== null) this.#broadcast({ key, oldValue: old, newValue: null, url: this.#owner.url });
   }
 
   clear(): void {
+    const changes = this.#heard && this.length > 0;
     this.#connection.call("storage/clear", [this.#handle]);
+    if (changes) this.#broadcast({ key: null, oldValue: null, newValue: null, url: this.#owner.url });
   }
 
   entries(): [string, string][] {
@@ -57,21 +67,29 @@ export class DirectView implements View {
   }
 
   replaceAll(entries: Iterable<readonly [string, string]>): void {
-    this.clear();
-    for (const [key, value] of entries) this.setItem(key, value);
+    this.#connection.call("storage/clear", [this.#handle]);
+    for (const [key, value] of entries) this.#connection.call("storage/setItem", [this.#handle, key, value]);
   }
 
   /** Takes in a change that the server reports. */
   apply({ key, oldValue, newValue, url, overflow }: StorageEventParams): void {
-    if (overflow !== true && !this.#silent) this.#owner.deliver({ key, oldValue, newValue, url });
+    if (overflow !== true && this.#views.has(this)) this.#owner.deliver({ key, oldValue, newValue, url });
   }
 
   dispose(): void {
-    if (this.#silent) return;
-    this.#silent = true;
-    const obsolete = this.#leave();
-    if (!this.#connection.alive) return;
-    if (obsolete) this.clear();
+    if (!this.#views.delete(this) || !this.#connection.alive) return;
+    if (!this.#persistent && this.#views.size === 0) this.#connection.call("storage/clear", [this.#handle]);
     this.#connection.call("storage/close", [this.#handle]);
+  }
+
+  /** Whether somebody has to be told of changes by this process. */
+  get #heard(): boolean {
+    return !this.#persistent && (this.#views.size > 1 || this.#owner.emitSelf);
+  }
+
+  #broadcast(change: Change): void {
+    for (const view of this.#views) {
+      if (view !== this || view.#owner.emitSelf) view.#owner.deliver(change);
+    }
   }
 }

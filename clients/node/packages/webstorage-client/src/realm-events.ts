@@ -37,8 +37,9 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
       if (arguments.length === 0) {
         throw new TypeError("Failed to construct 'StorageEvent': 1 argument required, but only 0 present.");
       }
+      const name = `${type}`;
       const init = dictionary(eventInitDict);
-      super(type, init);
+      super(name, init);
       this.#key = nullableString(init.key);
       this.#newValue = nullableString(init.newValue);
       this.#oldValue = nullableString(init.oldValue);
@@ -111,6 +112,8 @@ export function defineQuotaExceededError(Base: typeof DOMException): QuotaExceed
 
     constructor(message = "", options: { quota?: number; requested?: number } = {}) {
       super(message, "QuotaExceededError");
+      // Some realms have a DOMException without the legacy codes; 22 is the one of this error.
+      if (!("code" in this)) Object.defineProperty(this, "code", { value: 22 });
       this.#quota = limit(options?.quota, "quota");
       this.#requested = limit(options?.requested, "requested");
       if (this.#quota !== null && this.#requested !== null && this.#requested < this.#quota) {
@@ -127,10 +130,6 @@ export function defineQuotaExceededError(Base: typeof DOMException): QuotaExceed
 
   for (const name of ["quota", "requested"]) {
     Object.defineProperty(QuotaExceededError.prototype, name, { enumerable: true });
-  }
-  // Some realms have a DOMException without the legacy codes; 22 is the one of this error.
-  if (!("code" in Base.prototype)) {
-    Object.defineProperty(QuotaExceededError.prototype, "code", { get: () => 22, enumerable: true, configurable: true });
   }
   Object.defineProperty(QuotaExceededError.prototype, Symbol.toStringTag, { value: "QuotaExceededError", configurable: true });
   return QuotaExceededError as unknown as QuotaExceededErrorConstructor;

@@ -103,6 +103,11 @@ export class WebStorage implements Disposable {
     return this.#host?.pid;
   }
 
+  /** The number of changes that the server has not confirmed yet. */
+  get pending(): number {
+    return this.#host?.pending ?? 0;
+  }
+
   /** Opens another document of the origin. Each hears of what the other changes. */
   openWindow(options: OpenWindowOptions = {}): StorageWindow {
     const session = options.copySession === false ? [] : this.#main.sessionEntries();

@@ -1,0 +1,175 @@
+// A server that is missing, refuses, dies or hangs gives a clear exception, soon, and leaves nothing behind.
+import assert from "node:assert/strict";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { createWebStorage, locateServer, platformPackage } from "webstorage-client";
+import { serverPath } from "../paths.mjs";
+import { exists, runModule, temporaryDirectory, until } from "./processes.mjs";
+
+function withEnvironment(changes, action) {
+  const before = Object.fromEntries(Object.keys(changes).map((name) => [name, process.env[name]]));
+  const apply = (values) => {
+    for (const [name, value] of Object.entries(values)) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+  apply(changes);
+  try {
+    return action();
+  } finally {
+    apply(before);
+  }
+}
+
+test("the server is found by option, by WEBSTORAGE_SERVER, and on PATH, in this order", (t) => {
+  const directory = temporaryDirectory(t);
+  const program = join(directory, "webstorage-server");
+  writeFileSync(program, "#!/bin/sh\n");
+  chmodSync(program, 0o755);
+  withEnvironment({ PATH: `/nowhere:${directory}`, WEBSTORAGE_SERVER: undefined }, () => assert.equal(locateServer(), program));
+  withEnvironment({ PATH: directory, WEBSTORAGE_SERVER: serverPath() }, () => {
+    assert.equal(locateServer(), serverPath());
+    assert.equal(locateServer(program), program);
+  });
+});
+
+test("a missing server is said with what to do about it", () => {
+  const { localStorage } = withEnvironment({ PATH: "/nowhere", WEBSTORAGE_SERVER: undefined }, () => {
+    const storage = createWebStorage();
+    assert.throws(() => storage.localStorage.length, {
+      name: "NotSupportedError",
+      message: new RegExp(`${platformPackage()}.*WEBSTORAGE_SERVER`),
+    });
+    return storage;
+  });
+  withEnvironment({ WEBSTORAGE_SERVER: "/nowhere/server" }, () => {
+    assert.throws(() => localStorage.getItem("a"), { name: "NotSupportedError", message: /WEBSTORAGE_SERVER.*\/nowhere\/server/ });
+  });
+  withEnvironment({ WEBSTORAGE_SERVER: serverPath() }, () => assert.equal(localStorage.length, 0));
+});
+
+test("a program that is no server is said with what it printed", (t) => {
+  const program = join(temporaryDirectory(t), "not-a-server");
+  writeFileSync(program, "#!/bin/sh\necho 'cannot run here' >&2\nexit 1\n");
+  chmodSync(program, 0o755);
+  for (const mode of ["mirrored", "direct"]) {
+    const storage = createWebStorage({ server: program, mode });
+    assert.throws(() => storage.localStorage.length, { name: "UnknownError", message: /ended unexpectedly.*cannot run here/ });
+  }
+});
+
+for (const mode of ["mirrored", "direct"]) {
+  describe(`${mode} storage`, () => {
+    const open = (t, options = {}) => {
+      const storage = createWebStorage({ mode, server: serverPath(), ...options });
+      t.after(() => storage.close());
+      return storage;
+    };
+
+    test("a killed server: the next change throws, and a new storage works", async (t) => {
+      const storage = open(t);
+      storage.localStorage.setItem("a", "1");
+      storage.flush();
+      const pid = storage.serverPid;
+      process.kill(pid, "SIGKILL");
+      await until(() => !exists(pid), "the end of the server");
+      assert.throws(
+        () => {
+          storage.localStorage.setItem("b", "2");
+          storage.flush();
+        },
+        (error) => error instanceof DOMException && error.name === "UnknownError" && /ended unexpectedly/.test(error.message),
+      );
+      assert.throws(() => storage.localStorage.setItem("c", "3"), { name: "UnknownError" });
+      const next = open(t);
+      next.localStorage.setItem("a", "new");
+      assert.equal(next.localStorage.getItem("a"), "new");
+    });
+
+    test("a hung server: an exception after the timeout, and the server is ended", async (t) => {
+      const storage = open(t, { timeout: 300 });
+      storage.localStorage.setItem("a", "1");
+      storage.flush();
+      const pid = storage.serverPid;
+      process.kill(pid, "SIGSTOP");
+      const start = performance.now();
+      assert.throws(
+        () => {
+          storage.localStorage.setItem("b", "2");
+          storage.flush();
+        },
+        (error) => error instanceof DOMException && error.name === "TimeoutError" && /300 ms/.test(error.message),
+      );
+      const waited = performance.now() - start;
+      assert.ok(waited >= 250 && waited < 3000, `waited ${waited} ms`);
+      await until(() => !exists(pid), "the end of the server");
+    });
+
+    test("a hung server does not keep the process from ending", async () => {
+      const result = await runModule(`
+        import { createWebStorage } from "webstorage-client";
+        const storage = createWebStorage({ mode: "${mode}", timeout: 300 });
+        storage.localStorage.setItem("a", "1");
+        storage.flush();
+        process.kill(storage.serverPid, "SIGSTOP");
+        try {
+          storage.localStorage.setItem("b", "2");
+        } catch (error) {
+          process.stderr.write(error.message);
+        }
+        process.stdout.write(String(storage.serverPid));
+      `);
+      assert.equal(result.code, 0);
+      assert.match(result.errors, /no answer for 300 ms/);
+      await until(() => !exists(Number(result.output)), "the end of the server");
+    });
+
+    test("a directory that cannot be used is an error, and nothing is kept in memory instead", (t) => {
+      const file = join(temporaryDirectory(t), "file");
+      writeFileSync(file, "");
+      const storage = open(t, { storageDir: join(file, "below") });
+      for (let attempt = 0; attempt < 2; attempt++) {
+        assert.throws(() => storage.localStorage.setItem("a", "1"), (error) => error instanceof DOMException);
+      }
+    });
+
+    test("values larger than any buffer pass", (t) => {
+      const storage = open(t, { storageDir: temporaryDirectory(t), quota: 64 * 1024 * 1024 });
+      const value = "\u2028é".repeat(2_000_000);
+      storage.localStorage.setItem("large", value);
+      storage.localStorage.setItem("small", "after it");
+      storage.flush();
+      storage.localStorage.removeItem("other");
+      assert.equal(storage.localStorage.getItem("large"), value);
+      assert.equal(storage.localStorage.getItem("small"), "after it");
+    });
+
+    test("a program that is interrupted leaves no server", async () => {
+      const result = await runModule(
+        `
+        import { createWebStorage } from "webstorage-client";
+        const storage = createWebStorage({ mode: "${mode}" });
+        storage.localStorage.setItem("a", "1");
+        process.stdout.write(storage.serverPid + " ready");
+        setInterval(() => {}, 1000);
+      `,
+        { killAt: "ready" },
+      );
+      assert.equal(result.signal, "SIGKILL");
+      await until(() => !exists(parseInt(result.output)), "the end of the server");
+    });
+  });
+}
+
+test("a mirrored program may run far ahead of the server, and memory stays bounded", (t) => {
+  const storage = createWebStorage({ server: serverPath() });
+  t.after(() => storage.close());
+  const value = "x".repeat(1000);
+  const before = process.memoryUsage().rss;
+  for (let n = 0; n < 100_000; n++) storage.localStorage.setItem(`k${n % 100}`, value + n);
+  assert.ok(process.memoryUsage().rss - before < 250 * 1024 * 1024);
+  storage.flush();
+  assert.equal(storage.localStorage.getItem("k99"), `${value}99999`);
+});

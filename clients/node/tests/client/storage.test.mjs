@@ -1,0 +1,211 @@
+// What both ways of synchronous storage have in common.
+import assert from "node:assert/strict";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { createWebStorage, quotaNumbers } from "webstorage-client";
+import { serverPath } from "../paths.mjs";
+import { exists, temporaryDirectory, until } from "./processes.mjs";
+
+for (const mode of ["mirrored", "direct"]) {
+  const open = (t, options = {}) => {
+    const storage = createWebStorage({ mode, server: serverPath(), ...options });
+    t.after(() => storage.close());
+    return storage;
+  };
+
+  describe(`${mode} storage`, () => {
+    test("starts no server before an item is asked for", (t) => {
+      const storage = open(t);
+      assert.equal(Object.prototype.toString.call(storage.localStorage), "[object Storage]");
+      assert.equal(storage.serverPid, undefined);
+      assert.equal(storage.localStorage.length, 0);
+      assert.ok(exists(storage.serverPid));
+    });
+
+    test("keeps every sequence of 16-bit units", (t) => {
+      const storageDir = temporaryDirectory(t);
+      const storage = open(t, { storageDir });
+      const strings = ["", "\0", "\ud800", "\udc00", "\udfff\ud800", "a\ud83d\ude00b", "\u2028\u2029", "\n\r\"\\", "é", "\ufeff", "\uffff", "x".repeat(100_000)];
+      for (const text of strings) storage.localStorage.setItem(`k${text}`, text);
+      storage.flush();
+      const again = open(t, { storageDir, mode: mode === "mirrored" ? "direct" : "mirrored" });
+      for (const { localStorage } of [storage, again]) {
+        for (const text of strings) assert.equal(localStorage.getItem(`k${text}`), text);
+      }
+    });
+
+    test("what is stored is there for the next one, in its order", (t) => {
+      const storageDir = temporaryDirectory(t);
+      const strings = ["z", "\ud800", "10", "a", "\0", "\u2028", "", "2"];
+      const first = open(t, { storageDir });
+      for (const text of strings) first.localStorage.setItem(text, `value of ${text}`);
+      first.localStorage.setItem("z", "new");
+      first.localStorage.removeItem("10");
+      first.localStorage.setItem("10", "again");
+      first.close();
+      const { localStorage } = open(t, { storageDir });
+      assert.deepEqual(Object.keys(localStorage), ["z", "\ud800", "a", "\0", "\u2028", "", "2", "10"]);
+      assert.equal(localStorage.getItem("z"), "new");
+      assert.equal(localStorage.getItem("\ud800"), "value of \ud800");
+    });
+
+    test("origins are apart", (t) => {
+      const storageDir = temporaryDirectory(t);
+      open(t, { storageDir, origin: "https://a.test" }).localStorage.setItem("k", "a");
+      const other = open(t, { storageDir, url: "https://b.test/page" });
+      assert.equal(other.localStorage.getItem("k"), null);
+      assert.equal(other.origin, "https://b.test");
+    });
+
+    test("two storages in memory are apart, and so are their sessions", (t) => {
+      const [one, two] = [open(t), open(t)];
+      one.localStorage.setItem("k", "1");
+      one.sessionStorage.setItem("s", "1");
+      assert.equal(one.serverPid, (two.localStorage.length, two.serverPid));
+      assert.equal(two.localStorage.getItem("k"), null);
+      assert.equal(two.sessionStorage.getItem("s"), null);
+      assert.equal(one.localStorage.getItem("s"), null);
+    });
+
+    test("an opaque origin has no storage", (t) => {
+      const storage = open(t, { url: "data:text/plain,x" });
+      assert.throws(() => storage.localStorage, { name: "SecurityError" });
+    });
+
+    test("the quota is exact and its error carries the numbers apart from the standard's fields", (t) => {
+      const { localStorage, QuotaExceededError } = open(t, { quota: 20 });
+      localStorage.setItem("12345", "12345");
+      assert.throws(
+        () => localStorage.setItem("a", ""),
+        (error) => {
+          assert.ok(error instanceof QuotaExceededError);
+          assert.deepEqual([error.quota, error.requested], [null, null]);
+          assert.deepEqual(error[quotaNumbers], { quota: 20, requested: 2, usage: 20 });
+          return true;
+        },
+      );
+      localStorage.setItem("12345", "1234");
+      localStorage.setItem("a", "");
+      assert.equal(localStorage.length, 2);
+    });
+
+    test("key(n) stays right while items come and go", (t) => {
+      const { localStorage } = open(t);
+      const expected = [];
+      let state = 7;
+      const random = (below) => (state = (state * 48271) % 2147483647) % below;
+      for (let step = 0; step < 1500; step++) {
+        if (expected.length > 0 && random(5) < 2) localStorage.removeItem(expected.splice(random(expected.length), 1)[0]);
+        else expected.push(`k${step}`), localStorage.setItem(`k${step}`, "");
+        const position = random(expected.length + 1);
+        assert.equal(localStorage.key(position), expected[position] ?? null);
+      }
+      assert.deepEqual(Object.keys(localStorage), expected);
+    });
+
+    test("seeds: an object, pairs, both areas, a storageState file", (t) => {
+      const directory = temporaryDirectory(t);
+      assert.equal(open(t, { seed: { a: "1" } }).localStorage.a, "1");
+      assert.deepEqual(Object.entries(open(t, { seed: [["b", "2"], ["1", "3"]] }).localStorage), [["b", "2"], ["1", "3"]]);
+      const both = open(t, { seed: { localStorage: { l: "1" }, sessionStorage: [["s", "2"]] } });
+      assert.deepEqual(both.snapshot(), { localStorage: [["l", "1"]], sessionStorage: [["s", "2"]] });
+      const path = join(directory, "state.json");
+      both.storageState({ path });
+      assert.equal(statSync(path).mode & 0o777, 0o600);
+      assert.deepEqual(JSON.parse(readFileSync(path, "utf8")).origins, [
+        { origin: "http://localhost", localStorage: [{ name: "l", value: "1" }], sessionStorage: [{ name: "s", value: "2" }] },
+      ]);
+      assert.deepEqual(open(t, { seed: path }).snapshot(), both.snapshot());
+      assert.equal(open(t, { seed: path, origin: "https://other.test" }).localStorage.length, 0);
+      assert.throws(() => open(t, { seed: { a: 1 } }), TypeError);
+    });
+
+    test("reset goes back to the seed", (t) => {
+      const storage = open(t, { seed: { a: "1" } });
+      storage.localStorage.clear();
+      storage.sessionStorage.setItem("b", "2");
+      const { target } = storage.openWindow();
+      storage.failNext("setItem", "UnknownError");
+      storage.reset();
+      assert.ok(target instanceof EventTarget);
+      assert.deepEqual(storage.snapshot(), { localStorage: [["a", "1"]], sessionStorage: [] });
+      storage.localStorage.setItem("c", "3");
+      assert.equal(storage.localStorage.getItem("c"), "3");
+    });
+
+    test("events: one task each, only in other windows, none without a change", async (t) => {
+      const storage = open(t, { url: "http://localhost/one" });
+      const other = storage.openWindow({ url: "http://localhost/two" });
+      const [own, heard] = [[], []];
+      const order = [];
+      storage.target.addEventListener("storage", (event) => own.push(event));
+      other.target.addEventListener("storage", (event) => {
+        heard.push([event.key, event.oldValue, event.newValue, event.url]);
+        order.push("event");
+        queueMicrotask(() => order.push("microtask"));
+      });
+      storage.localStorage.clear();
+      storage.localStorage.setItem("a", "1");
+      storage.localStorage.setItem("a", "1");
+      storage.localStorage.removeItem("missing");
+      storage.localStorage.setItem("a", "2");
+      storage.localStorage.removeItem("a");
+      storage.localStorage.setItem("b", "");
+      storage.localStorage.clear();
+      storage.sessionStorage.setItem("session", "is of one window");
+      assert.deepEqual(heard, []);
+      await Promise.resolve();
+      assert.deepEqual(heard, []);
+      await until(() => heard.length === 5, "five events");
+      const url = "http://localhost/one";
+      assert.deepEqual(heard, [
+        ["a", null, "1", url],
+        ["a", "1", "2", url],
+        ["a", "2", null, url],
+        ["b", null, "", url],
+        [null, null, null, url],
+      ]);
+      assert.deepEqual(order.slice(0, 4), ["event", "microtask", "event", "microtask"]);
+      assert.deepEqual(own, []);
+    });
+
+    test("emitSelf lets a window hear itself", async (t) => {
+      const storage = open(t, { emitSelf: true });
+      const heard = [];
+      storage.target.addEventListener("storage", (event) => heard.push(event.newValue));
+      storage.localStorage.setItem("a", "1");
+      await until(() => heard.length === 1, "the own event");
+      assert.deepEqual(heard, ["1"]);
+    });
+
+    test("strict makes items of what is assigned to members", (t) => {
+      const { localStorage, Storage } = open(t, { strict: true });
+      localStorage.getItem = () => "spy";
+      assert.equal(localStorage.getItem, Storage.prototype.getItem);
+      assert.equal(localStorage.getItem("getItem"), '() => "spy"');
+    });
+
+    test("after close everything throws, and the server is gone", async (t) => {
+      const storage = open(t, { storageDir: temporaryDirectory(t) });
+      const { localStorage } = storage;
+      localStorage.setItem("a", "1");
+      const pid = storage.serverPid;
+      storage.close();
+      assert.throws(() => localStorage.getItem("a"), { name: "InvalidStateError" });
+      await until(() => !exists(pid), "the end of the server");
+      storage.close();
+    });
+
+    test("install puts accessors on a global object and close takes them back", (t) => {
+      const storage = open(t);
+      const global = { localStorage: "before" };
+      storage.install(global);
+      assert.equal(typeof Object.getOwnPropertyDescriptor(global, "localStorage").get, "function");
+      assert.equal(global.localStorage, storage.localStorage);
+      assert.equal(typeof global.addEventListener, "function");
+      storage.close();
+      assert.deepEqual(global, { localStorage: "before" });
+    });
+  });
+}
