@@ -97,6 +97,7 @@ fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
     if !sqlite::version_is_sound() {
         return Err("this program was built with a version of SQLite that can corrupt databases".into());
     }
+    allow_many_files();
     sqlite::set_busy_timeout(Duration::from_millis(flags.busy_timeout));
     let origin = Origin::parse(&flags.origin).map_err(|error| format!("--origin: {error}"))?;
     let persistence = persistence(&flags);
@@ -142,6 +143,15 @@ fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
         sheds: parking_lot::Mutex::default(),
     });
     Ok(transport::run(&transport, &server, &connections)?)
+}
+
+/// Each open persistent area needs four files, and the usual limit of 1024 is meant for programs that use `select`.
+fn allow_many_files() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Where persistent areas are. The directory is created when it is first needed.
