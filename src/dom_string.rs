@@ -12,6 +12,8 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::scan::find_special;
+
 /// A `DOMString` as WTF-8 bytes, borrowed from the message it came in wherever that has no escapes.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DomString<'a>(Cow<'a, [u8]>);
@@ -146,7 +148,7 @@ pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut written = 0;
     let mut at = 0;
-    while let Some(offset) = find_special(&wtf8[at..]) {
+    while let Some(offset) = find_special::<true>(&wtf8[at..]) {
         at += offset;
         let byte = wtf8[at];
         let (escape_from, length): (usize, usize) = (at, if byte == 0xED { 3 } else { 1 });
@@ -185,31 +187,6 @@ fn write_unit(unit: u16, out: &mut Vec<u8>) {
     for shift in [12, 8, 4, 0] {
         out.push(DIGITS[usize::from(unit >> shift & 0xF)]);
     }
-}
-
-/// The first byte that JSON escapes, or that may begin a surrogate: a quote, a backslash, a control
-/// character, or 0xED. Looks at eight bytes at a time, because large values are all scanning.
-fn find_special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0xED;
-    // A byte is zero exactly if subtracting one borrows into its high bit; borrows can only make bytes
-    // after a true hit look like hits, and those are looked at again one by one.
-    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let quotes = zero_byte(word ^ (ONES * u64::from(b'"')));
-        let backslashes = zero_byte(word ^ (ONES * u64::from(b'\\')));
-        let surrogates = zero_byte(word ^ (ONES * 0xED));
-        if controls | quotes | backslashes | surrogates != 0 {
-            let start = index * 8;
-            return bytes[start..start + 8].iter().position(|&byte| special(byte)).map(|found| start + found);
-        }
-    }
-    let start = words.len() * 8;
-    rest.iter().position(|&byte| special(byte)).map(|found| start + found)
 }
 
 #[cfg(test)]

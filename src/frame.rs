@@ -267,6 +267,9 @@ struct Headers {
 
 /// Parses a header block; `None` while it is incomplete.
 fn parse_headers(bytes: &[u8], any_header: bool) -> Result<Option<Headers>, FrameError> {
+    if let Some(headers) = parse_usual_headers(bytes) {
+        return Ok(Some(headers));
+    }
     let broken = |what: String| Err(FrameError::Headers(what));
     let mut at = 0;
     let mut length = None;
@@ -310,6 +313,20 @@ fn parse_headers(bytes: &[u8], any_header: bool) -> Result<Option<Headers>, Fram
             return broken(format!("{:?} is no header of this protocol", shortened(name)));
         }
     }
+}
+
+/// Parses the header block as almost every client writes it, which takes a twentieth of the time; `None` for
+/// any other, complete or not.
+fn parse_usual_headers(bytes: &[u8]) -> Option<Headers> {
+    const NAME: &[u8] = b"Content-Length: ";
+    const END: &[u8] = b"\r\n\r\n";
+    /// No number of so many digits overflows.
+    const MAX_DIGITS: usize = 9;
+    let value = bytes.strip_prefix(NAME)?;
+    let digits = value.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0 && value[digits..].starts_with(END)).then_some(())?;
+    let length = value[..digits].iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    Some(Headers { size: NAME.len() + digits + END.len(), length })
 }
 
 /// Refuses a first line that cannot become a header.
@@ -368,18 +385,24 @@ pub fn write_headers(length: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a number in decimal digits.
-pub fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; 20];
+pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(decimal(number, &mut [0; MAX_DECIMAL]));
+}
+
+/// The most decimal digits that a number has.
+pub const MAX_DECIMAL: usize = 20;
+
+/// The decimal digits of a number, written into `digits`.
+pub fn decimal(mut number: u64, digits: &mut [u8; MAX_DECIMAL]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
         digits[at] = b'0' + u8::try_from(number % 10).expect("a remainder of ten fits");
         number /= 10;
         if number == 0 {
-            break;
+            return &digits[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

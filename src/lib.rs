@@ -17,6 +17,7 @@ pub mod output;
 pub mod params;
 pub mod protocol;
 pub mod reply;
+pub mod scan;
 pub mod server;
 pub mod session;
 pub mod shed;

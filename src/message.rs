@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::scan::{Usual, usual_message};
+
 /// One message, borrowing from its frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message<'a> {
@@ -99,6 +101,9 @@ pub fn parse(frame: &[u8]) -> Result<Message<'_>, Invalid<'_>> {
 /// # Errors
 /// As [`parse`]; a batch inside a batch is no request.
 pub fn parse_single(text: &str) -> Result<Message<'_>, Invalid<'_>> {
+    if let Some(Usual { id, method, params }) = usual_message(text) {
+        return Ok(message(id, Cow::Borrowed(method), params));
+    }
     let envelope: Envelope<'_> = match serde_json::from_str(text) {
         Ok(envelope) if text.starts_with('{') => envelope,
         Ok(_) => return Err(invalid(NO_ID, "a message is a JSON object")),
@@ -123,12 +128,16 @@ pub fn parse_single(text: &str) -> Result<Message<'_>, Invalid<'_>> {
     let Ok(method) = serde_json::from_str::<Name<'_>>(method.get()) else {
         return Err(invalid(reply_id, "method must be a string"));
     };
+    Ok(message(id, method.0, envelope.params.map(RawValue::get)))
+}
+
+fn message<'a>(id: Option<&'a str>, method: Cow<'a, str>, params: Option<&'a str>) -> Message<'a> {
     // `null` stands for absent params in messages of several LSP clients.
-    let params = envelope.params.map(RawValue::get).filter(|params| *params != "null");
-    Ok(match id {
-        Some(id) => Message::Call { id, method: method.0, params },
-        None => Message::Notification { method: method.0, params },
-    })
+    let params = params.filter(|params| *params != "null");
+    match id {
+        Some(id) => Message::Call { id, method, params },
+        None => Message::Notification { method, params },
+    }
 }
 
 /// A string that borrows when it has no escapes.

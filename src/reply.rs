@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::dom_string::{DomString, IllFormed, write_json};
 use crate::error::Error;
-use crate::frame::{Framing, write_decimal};
 use crate::protocol::Item;
+use crate::frame::{Framing, MAX_DECIMAL, decimal, write_decimal};
 
 /// The replies of one connection that were not yet handed to its output.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl<T: WriteResult> WriteResult for Vec<T> {
     }
 }
 
-/// Room for the digits of a reply's length; most have no more.
+/// Room for the digits of a reply's length. No reply has fewer.
 const LENGTH_DIGITS: usize = 2;
 
 impl Replies {
@@ -270,10 +270,15 @@ impl Replies {
             (None, Framing::Lines) => self.buffer.push(b'\n'),
             (None, Framing::Headers) => {
                 let length = self.buffer.len() - begun.body;
-                let mut digits = Vec::with_capacity(20);
-                write_decimal(length as u64, &mut digits);
-                let at = begun.body - 4 - LENGTH_DIGITS;
-                self.buffer.splice(at..at + LENGTH_DIGITS, digits);
+                let mut digits = [0; MAX_DECIMAL];
+                let digits = decimal(length as u64, &mut digits);
+                let place = begun.body - 4 - LENGTH_DIGITS;
+                if let Some(missing @ 1..) = digits.len().checked_sub(LENGTH_DIGITS) {
+                    let end = self.buffer.len();
+                    self.buffer.resize(end + missing, 0);
+                    self.buffer.copy_within(begun.body - 4..end, begun.body - 4 + missing);
+                }
+                self.buffer[place..place + digits.len()].copy_from_slice(digits);
             }
         }
     }
