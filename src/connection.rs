@@ -1,6 +1,8 @@
 //! The state of one RPC connection: its handles, its session database, its options, its place in LSP's
 //! lifecycle, and the transaction that pipelined calls share.
 
+mod copies;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use crate::reply::{Replies, WriteResult};
 use crate::server::Server;
 use crate::session::Session;
 use crate::shed::Shed;
-use crate::sqlite::Database;
+use crate::sqlite::{AreaRow, Database};
 
 /// The most calls that share one transaction.
 const MAX_GROUP_CALLS: u32 = 256;
@@ -41,6 +43,7 @@ pub struct Connection {
     session: Option<Session>,
     handles: FxHashMap<Handle, Storage>,
     next_handle: Handle,
+    snapshots: copies::Snapshots,
     group: Option<Group>,
     /// Whether the call that is being handled has written in the group's transaction.
     awaits_commit: bool,
@@ -132,6 +135,7 @@ impl Connection {
             session: None,
             handles: FxHashMap::default(),
             next_handle: 1,
+            snapshots: copies::Snapshots::default(),
             group: None,
             awaits_commit: false,
             call_start: 0,
@@ -237,10 +241,14 @@ impl Connection {
             let id = session.open(origin, quota, default_quota)?;
             (StorageArea::Session(id), *session.area(id)?.0.row())
         };
+        Ok(self.add_handle(Storage { area }, &row))
+    }
+
+    fn add_handle(&mut self, storage: Storage, row: &AreaRow) -> OpenedArea {
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.handles.insert(handle, Storage { area });
-        Ok(OpenedArea { handle, length: row.length, usage: row.usage, quota: row.quota })
+        self.handles.insert(handle, storage);
+        OpenedArea { handle, length: row.length, usage: row.usage, quota: row.quota }
     }
 
     /// Closes a handle.
@@ -322,6 +330,7 @@ impl Connection {
         self.end_group();
         self.handles.clear();
         self.session = None;
+        self.snapshots = copies::Snapshots::default();
         self.persistence = Persistence::Unavailable("the connection has ended".to_owned());
     }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bulk;
+mod copies;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
     Capabilities, EntriesPage, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, Item, OfIndex, OfKey,
-    OfKeys, OfStorage, Open, Opened, Page, ServerInfo, SetItem, Transact, WebStorage,
+    OfKeys, OfSnapshot, OfStorage, Open, Opened, Page, Restore, ServerInfo, SetItem, Snapshotted, Transact, WebStorage,
 };
 use crate::reply::Plain;
 
@@ -89,6 +90,9 @@ pub fn table() -> Vec<Method> {
         method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages."),
         method!("storage/getItems", OfKeys<'_> => Vec<Option<DomString<'_>>>, bulk::get_items, "The values of several keys at one moment, in the order of the keys; null for those that have no item."),
         method!("storage/transact", Transact<'_> => (), bulk::transact, "Checks conditions and makes several changes, all of them or none: first clear, then remove, then set. The quota concerns the outcome only."),
+        method!("storage/snapshot", OfStorage => Snapshotted, copies::snapshot, "Keeps the items of an area as they are now, in the memory of this connection."),
+        method!("storage/restore", Restore => (), copies::restore, "Makes the items of an area those of a snapshot again, in the same order. Only what differs is written; each item that is removed, changed or added is one event."),
+        method!("storage/discard", OfSnapshot => (), copies::discard, "Gives up a snapshot."),
         method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),
         method!("initialized", Ignored => (), initialized, "LSP's initialized."),
         method!("shutdown", Ignored => (), shutdown, "LSP's shutdown: everything is committed; only exit may follow."),
@@ -128,6 +132,9 @@ impl<'de> serde::Deserialize<'de> for Ignored {
 }
 
 fn open(connection: &mut Connection, params: Open<'_>) -> Result<Plain<Opened>> {
+    if params.copy_of.is_some() {
+        return open_copy(connection, &params);
+    }
     let origin = match &params.origin {
         Some(origin) => Origin::parse(origin)?,
         None => connection.options.origin.clone(),
@@ -136,6 +143,22 @@ fn open(connection: &mut Connection, params: Open<'_>) -> Result<Plain<Opened>> 
     Ok(Plain(Opened {
         storage: opened.handle,
         persistent: params.persistent,
+        origin: origin.to_string(),
+        length: opened.length,
+        usage: opened.usage,
+        quota: opened.quota,
+    }))
+}
+
+fn open_copy(connection: &mut Connection, params: &Open<'_>) -> Result<Plain<Opened>> {
+    let Some(original) = params.copy_of.filter(|_| !params.persistent) else {
+        return Err(Error::param("copyOf", "only a session area can be opened as a copy; pass persistent false"));
+    };
+    let origin = params.origin.as_deref().map(Origin::parse).transpose()?;
+    let (opened, origin) = connection.open_copy(original, origin.as_ref(), params.quota.map(|quota| quota.0))?;
+    Ok(Plain(Opened {
+        storage: opened.handle,
+        persistent: false,
         origin: origin.to_string(),
         length: opened.length,
         usage: opened.usage,

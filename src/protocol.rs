@@ -4,6 +4,7 @@
 //! the fields, arrays. The doc comments become the descriptions in `schema/openrpc.json`.
 
 mod bulk;
+mod copies;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::dom_string::DomString;
 
 pub use bulk::{EntriesPage, Held, Item, OfKeys, Transact};
+pub use copies::{OfSnapshot, Restore, Snapshotted};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;
@@ -96,7 +98,7 @@ bounded_integer! {
 
 /// Params of `storage/open`.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Open<'a> {
     /// Whether the area is persistent (a file, shared by all processes: `localStorage`) or lives in the memory
     /// of this connection (`sessionStorage`).
@@ -110,6 +112,11 @@ pub struct Open<'a> {
     /// The URL of the document that opens the area, for the `url` of its storage events.
     #[serde(borrow, default)]
     pub url: Option<Cow<'a, str>>,
+    /// A handle on any area, of which the new one is a copy as it is now. For session areas only: the copy is
+    /// an area of its own, to which no other handle leads and which ends when this one is closed. Origin and
+    /// quota are those of the original unless given.
+    #[serde(default)]
+    pub copy_of: Option<Handle>,
 }
 
 /// Result of `storage/open`.

@@ -49,6 +49,7 @@ transcripts! {
     batch_in_headers = "batch-in-headers.txt",
     batch = "batch.txt",
     cancellation = "cancellation.txt",
+    copies = "copies.txt",
     default_origin = "default-origin.txt",
     default_quota = "default-quota.txt",
     execute_command = "execute-command.txt",
