@@ -259,7 +259,7 @@ impl Area {
 
     /// The ids of the area's items.
     fn ids(&self) -> std::ops::Range<i64> {
-        self.id * ORDINALS..(self.id + 1) * ORDINALS
+        ids(self.id)
     }
 
     /// The ids of the items after the one with key `after`.
@@ -294,4 +294,10 @@ impl Area {
             });
         }
     }
+}
+
+/// The ids that items of an area can have.
+#[must_use]
+pub fn ids(area: i64) -> std::ops::Range<i64> {
+    area * ORDINALS..(area + 1) * ORDINALS
 }

@@ -1,6 +1,7 @@
 //! The state of one RPC connection: its handles, its session database, its options, its place in LSP's
 //! lifecycle, and the transaction that pipelined calls share.
 
+mod administration;
 mod copies;
 
 use std::sync::Arc;

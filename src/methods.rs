@@ -9,6 +9,7 @@
     reason = "handlers have one shape, because the table calls them all the same way: params by value, a result"
 )]
 
+mod administration;
 mod bulk;
 mod copies;
 
@@ -26,8 +27,9 @@ use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    Capabilities, EntriesPage, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, Item, OfIndex, OfKey,
-    OfKeys, OfSnapshot, OfStorage, Open, Opened, Page, Restore, ServerInfo, SetItem, Snapshotted, Transact, WebStorage,
+    Capabilities, Checked, EntriesPage, Estimate, ExecuteCommandProvider, Experimental, Flush, IllFormedStrings, Initialize, Initialized,
+    Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore,
+    Salvage, SalvageResult, ServerInfo, SetItem, Snapshotted, Transact, WebStorage,
 };
 use crate::reply::Plain;
 
@@ -93,6 +95,13 @@ pub fn table() -> Vec<Method> {
         method!("storage/snapshot", OfStorage => Snapshotted, copies::snapshot, "Keeps the items of an area as they are now, in the memory of this connection."),
         method!("storage/restore", Restore => (), copies::restore, "Makes the items of an area those of a snapshot again, in the same order. Only what differs is written; each item that is removed, changed or added is one event."),
         method!("storage/discard", OfSnapshot => (), copies::discard, "Gives up a snapshot."),
+        method!("storage/estimate", OfStorage => Estimate, administration::estimate, "How much an area holds and may hold."),
+        method!("storage/largest", Largest => Vec<KeySize<'_>>, administration::largest, "The items that take the most of the quota, the largest first."),
+        method!("storage/flush", Flush => (), administration::flush, "Makes everything that was acknowledged safe from a loss of power. Returns when the disk has it."),
+        method!("storage/origins", NoParams => Vec<OriginInfo>, administration::origins, "The origins that have persistent storage, in alphabetical order."),
+        method!("storage/delete", OfOrigin<'_> => bool, administration::delete, "Deletes the persistent storage of an origin; false if there was none. Whoever has it open sees an empty area, and an event."),
+        method!("storage/check", OfOrigin<'_> => Checked, administration::check, "Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing."),
+        method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing."),
         method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),
         method!("initialized", Ignored => (), initialized, "LSP's initialized."),
         method!("shutdown", Ignored => (), shutdown, "LSP's shutdown: everything is committed; only exit may follow."),

@@ -3,6 +3,7 @@
 //! Nothing here has logic and nothing elsewhere keeps these types. Params are objects or, in the order of
 //! the fields, arrays. The doc comments become the descriptions in `schema/openrpc.json`.
 
+mod administration;
 mod bulk;
 mod copies;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dom_string::DomString;
 
+pub use administration::{Checked, Damaged, Estimate, Flush, KeySize, Largest, NoParams, OfOrigin, OriginInfo, Salvage, SalvageResult};
 pub use bulk::{EntriesPage, Held, Item, OfKeys, Transact};
 pub use copies::{OfSnapshot, Restore, Snapshotted};
 
@@ -344,15 +346,6 @@ pub struct ErrorData {
     /// Where the damaged file was moved to (`DataCorruption`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<String>,
-}
-
-impl ErrorData {
-    /// The same with U+FFFD for lone surrogates.
-    #[must_use]
-    pub fn with_ill_formed_replaced(self) -> Self {
-        let unmet = self.unmet.map(|unmet| unmet.iter().map(Held::with_ill_formed_replaced).collect());
-        ErrorData { unmet, ..self }
-    }
 }
 
 /// The names of the storage errors: those of `DOMException`, and `DataCorruption`.

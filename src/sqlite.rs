@@ -6,11 +6,14 @@
 
 #![allow(clippy::missing_errors_doc, reason = "every function here fails exactly when SQLite does")]
 
+mod inspect;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+pub use inspect::Salvaged;
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 

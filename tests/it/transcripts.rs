@@ -45,6 +45,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    administration = "administration.txt",
     bare_names = "bare-names.txt",
     batch_in_headers = "batch-in-headers.txt",
     batch = "batch.txt",
