@@ -4,8 +4,10 @@
 //! caller passes the one that the area's items are in, inside the right transaction, and says with
 //! [`Area::load`] when another process may have changed them.
 
+mod snapshot;
 mod transact;
 
+pub use snapshot::Snapshot;
 pub use transact::Changes;
 
 use crate::dom_string::units;
@@ -75,8 +77,7 @@ impl Area {
     /// transaction was rolled back, the row differs and what was known of the items' places is void.
     pub fn load(&mut self, row: AreaRow) {
         if row != self.row || row != self.saved {
-            self.finger = Finger { rank: 0, id: self.ids().start };
-            self.index = None;
+            self.forget_places();
         }
         self.row = row;
         self.saved = row;
@@ -186,8 +187,7 @@ impl Area {
         }
         self.row.usage = 0;
         self.row.length = 0;
-        self.finger = Finger { rank: 0, id: self.ids().start };
-        self.index = None;
+        self.forget_places();
         self.changed(None, None, None);
         Ok(())
     }
@@ -242,7 +242,8 @@ impl Area {
     /// # Errors
     /// [`Error::NotFound`] if there is no item `after`; those of `f`.
     pub fn entries(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
-        database.entries(self.ids_after(database, after)?, limit, f)
+        let mut f = f;
+        database.items(self.ids_after(database, after)?, limit, |_, key, value| f(key, value))
     }
 
     /// Sets the quota, in bytes. Items that are there stay, also when they no longer fit.
@@ -250,9 +251,15 @@ impl Area {
         self.row.quota = quota;
     }
 
+    /// Forgets where items are, because they may be elsewhere now.
+    fn forget_places(&mut self) {
+        self.finger = Finger { rank: 0, id: self.ids().start };
+        self.index = None;
+    }
+
     /// The ids of the area's items.
     fn ids(&self) -> std::ops::Range<i64> {
-        self.id * ORDINALS..(self.id + 1) * ORDINALS
+        ids(self.id)
     }
 
     /// The ids of the items after the one with key `after`.
@@ -287,4 +294,10 @@ impl Area {
             });
         }
     }
+}
+
+/// The ids that items of an area can have.
+#[must_use]
+pub fn ids(area: i64) -> std::ops::Range<i64> {
+    area * ORDINALS..(area + 1) * ORDINALS
 }

@@ -331,6 +331,22 @@ impl BottleFile {
         Ok(())
     }
 
+    /// Makes sure that the disk has everything that was committed.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if others were in the way for too long; those of the database.
+    pub fn flush(&mut self) -> Result<()> {
+        self.reopen_if_replaced()?;
+        match self.database.flush() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
+                Err(Error::Timeout { origin: self.origin.to_string(), milliseconds })
+            }
+            Err(error) => Err(self.explain(error.into())),
+        }
+    }
+
     /// Rolls the transaction back and gives `error` its context.
     pub fn abort(&mut self, error: Error) -> Error {
         self.writing = false;

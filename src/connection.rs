@@ -1,6 +1,9 @@
 //! The state of one RPC connection: its handles, its session database, its options, its place in LSP's
 //! lifecycle, and the transaction that pipelined calls share.
 
+mod administration;
+mod copies;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +20,7 @@ use crate::reply::{Replies, WriteResult};
 use crate::server::Server;
 use crate::session::Session;
 use crate::shed::Shed;
-use crate::sqlite::Database;
+use crate::sqlite::{AreaRow, Database};
 
 /// The most calls that share one transaction.
 const MAX_GROUP_CALLS: u32 = 256;
@@ -50,6 +53,7 @@ pub struct Connection {
     next_subscription: SubscriptionId,
     /// Subscriptions whose replies are not out yet, each with the sequence it begins at.
     unreleased: Vec<(SubscriptionId, u64)>,
+    snapshots: copies::Snapshots,
     group: Option<Group>,
     /// Whether the call that is being handled has written in the group's transaction.
     awaits_commit: bool,
@@ -160,6 +164,7 @@ impl Connection {
             subscriptions: FxHashMap::default(),
             next_subscription: 1,
             unreleased: Vec::new(),
+            snapshots: copies::Snapshots::default(),
             group: None,
             awaits_commit: false,
             call_start: 0,
@@ -272,10 +277,14 @@ impl Connection {
             let id = session.open(origin, quota, default_quota)?;
             (StorageArea::Session(id), *session.area(id)?.0.row())
         };
+        Ok(self.add_handle(Storage { area, url: url.into() }, &row))
+    }
+
+    fn add_handle(&mut self, storage: Storage, row: &AreaRow) -> OpenedArea {
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.handles.insert(handle, Storage { area, url: url.into() });
-        Ok(OpenedArea { handle, length: row.length, usage: row.usage, quota: row.quota })
+        self.handles.insert(handle, storage);
+        OpenedArea { handle, length: row.length, usage: row.usage, quota: row.quota }
     }
 
     /// Closes a handle.
@@ -471,6 +480,7 @@ impl Connection {
         }
         self.handles.clear();
         self.session = None;
+        self.snapshots = copies::Snapshots::default();
         self.persistence = Persistence::Unavailable("the connection has ended".to_owned());
     }
 

@@ -6,6 +6,7 @@
 //! lone surrogate is its JSON escape, `"\ud800"`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -116,13 +117,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for DomString<'a> {
 }
 
 impl Serialize for DomString<'_> {
-    /// Writes the JSON form, exact. Only `serde_json` can: its raw values are the one way for lone surrogates.
+    /// Writes the JSON form, with lone surrogates as [`serialize_as`] says. Only `serde_json` can: its raw values
+    /// are the one way for them.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = Vec::with_capacity(self.0.len() + 2);
-        write_json(&self.0, IllFormed::Escape, &mut json);
+        write_json(&self.0, SERIALIZED_AS.get(), &mut json);
         let json = String::from_utf8(json).map_err(serde::ser::Error::custom)?;
         RawValue::from_string(json).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
+}
+
+thread_local! {
+    static SERIALIZED_AS: Cell<IllFormed> = const { Cell::new(IllFormed::Escape) };
+}
+
+/// Runs a serialisation in which lone surrogates are written this way.
+pub fn serialize_as<T>(ill_formed: IllFormed, serialize: impl FnOnce() -> T) -> T {
+    let before = SERIALIZED_AS.replace(ill_formed);
+    let done = serialize();
+    SERIALIZED_AS.set(before);
+    done
 }
 
 /// The length of a WTF-8 string in 16-bit units: what the DOM calls its length, and the quota counts.

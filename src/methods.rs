@@ -9,7 +9,9 @@
     reason = "handlers have one shape, because the table calls them all the same way: params by value, a result"
 )]
 
+mod administration;
 mod bulk;
+mod copies;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,8 +28,9 @@ use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    Capabilities, EntriesPage, ExecuteCommandProvider, Experimental, IllFormedStrings, Initialize, Initialized, Item, OfIndex, OfKey,
-    OfKeys, OfStorage, Open, Opened, Page, ServerInfo, SetItem, Subscribe, Subscribed, Transact, Unsubscribe, WebStorage,
+    Capabilities, Checked, EntriesPage, Estimate, ExecuteCommandProvider, Experimental, Flush, IllFormedStrings, Initialize, Initialized,
+    Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore,
+    Salvage, SalvageResult, ServerInfo, SetItem, Snapshotted, Subscribe, Subscribed, Transact, Unsubscribe, WebStorage,
 };
 use crate::reply::Plain;
 
@@ -92,6 +95,16 @@ pub fn table() -> Vec<Method> {
         method!("storage/transact", Transact<'_> => (), bulk::transact, "Checks conditions and makes several changes, all of them or none: first clear, then remove, then set. The quota concerns the outcome only."),
         method!("storage/subscribe", Subscribe<'_> => Subscribed, subscribe, "Sends an event for each change that other handles make to the area: for a persistent area those of every process. Changes come in order, each once, after they are stored."),
         method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription."),
+        method!("storage/snapshot", OfStorage => Snapshotted, copies::snapshot, "Keeps the items of an area as they are now, in the memory of this connection."),
+        method!("storage/restore", Restore => (), copies::restore, "Makes the items of an area those of a snapshot again, in the same order. Only what differs is written; each item that is removed, changed or added is one event."),
+        method!("storage/discard", OfSnapshot => (), copies::discard, "Gives up a snapshot."),
+        method!("storage/estimate", OfStorage => Estimate, administration::estimate, "How much an area holds and may hold."),
+        method!("storage/largest", Largest => Vec<KeySize<'_>>, administration::largest, "The items that take the most of the quota, the largest first."),
+        method!("storage/flush", Flush => (), administration::flush, "Makes everything that was acknowledged safe from a loss of power. Returns when the disk has it."),
+        method!("storage/origins", NoParams => Vec<OriginInfo>, administration::origins, "The origins that have persistent storage, in alphabetical order."),
+        method!("storage/delete", OfOrigin<'_> => bool, administration::delete, "Deletes the persistent storage of an origin; false if there was none. Whoever has it open sees an empty area, and an event."),
+        method!("storage/check", OfOrigin<'_> => Checked, administration::check, "Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing."),
+        method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing."),
         method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),
         method!("initialized", Ignored => (), initialized, "LSP's initialized."),
         method!("shutdown", Ignored => (), shutdown, "LSP's shutdown: everything is committed; only exit may follow."),
@@ -131,6 +144,9 @@ impl<'de> serde::Deserialize<'de> for Ignored {
 }
 
 fn open(connection: &mut Connection, params: Open<'_>) -> Result<Plain<Opened>> {
+    if params.copy_of.is_some() {
+        return open_copy(connection, &params);
+    }
     let origin = match &params.origin {
         Some(origin) => Origin::parse(origin)?,
         None => connection.options.origin.clone(),
@@ -140,6 +156,22 @@ fn open(connection: &mut Connection, params: Open<'_>) -> Result<Plain<Opened>> 
     Ok(Plain(Opened {
         storage: opened.handle,
         persistent: params.persistent,
+        origin: origin.to_string(),
+        length: opened.length,
+        usage: opened.usage,
+        quota: opened.quota,
+    }))
+}
+
+fn open_copy(connection: &mut Connection, params: &Open<'_>) -> Result<Plain<Opened>> {
+    let Some(original) = params.copy_of.filter(|_| !params.persistent) else {
+        return Err(Error::param("copyOf", "only a session area can be opened as a copy; pass persistent false"));
+    };
+    let origin = params.origin.as_deref().map(Origin::parse).transpose()?;
+    let (opened, origin) = connection.open_copy(original, origin.as_ref(), params.quota.map(|quota| quota.0), params.url.as_deref())?;
+    Ok(Plain(Opened {
+        storage: opened.handle,
+        persistent: false,
         origin: origin.to_string(),
         length: opened.length,
         usage: opened.usage,

@@ -3,7 +3,9 @@
 //! Nothing here has logic and nothing elsewhere keeps these types. Params are objects or, in the order of
 //! the fields, arrays. The doc comments become the descriptions in `schema/openrpc.json`.
 
+mod administration;
 mod bulk;
+mod copies;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dom_string::DomString;
 
+pub use administration::{Checked, Damaged, Estimate, Flush, KeySize, Largest, NoParams, OfOrigin, OriginInfo, Salvage, SalvageResult};
 pub use bulk::{EntriesPage, Held, Item, OfKeys, Transact};
+pub use copies::{OfSnapshot, Restore, Snapshotted};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;
@@ -99,7 +103,7 @@ bounded_integer! {
 
 /// Params of `storage/open`.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Open<'a> {
     /// Whether the area is persistent (a file, shared by all processes: `localStorage`) or lives in the memory
     /// of this connection (`sessionStorage`).
@@ -113,6 +117,11 @@ pub struct Open<'a> {
     /// The URL of the document that opens the area, for the `url` of its storage events.
     #[serde(borrow, default)]
     pub url: Option<Cow<'a, str>>,
+    /// A handle on any area, of which the new one is a copy as it is now. For session areas only: the copy is
+    /// an area of its own, to which no other handle leads and which ends when this one is closed. Origin and
+    /// quota are those of the original unless given.
+    #[serde(default)]
+    pub copy_of: Option<Handle>,
 }
 
 /// Result of `storage/open`.
@@ -416,15 +425,6 @@ pub struct ErrorData {
     /// Where the damaged file was moved to (`DataCorruption`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<String>,
-}
-
-impl ErrorData {
-    /// The same with U+FFFD for lone surrogates.
-    #[must_use]
-    pub fn with_ill_formed_replaced(self) -> Self {
-        let unmet = self.unmet.map(|unmet| unmet.iter().map(Held::with_ill_formed_replaced).collect());
-        ErrorData { unmet, ..self }
-    }
 }
 
 /// The names of the storage errors: those of `DOMException`, and `DataCorruption`.

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::dom_string::{DomString, IllFormed, write_json};
+use crate::dom_string::{DomString, IllFormed, serialize_as, write_json};
 use crate::error::Error;
-use crate::protocol::Item;
 use crate::frame::{Framing, MAX_DECIMAL, decimal, write_decimal};
+use crate::protocol::Item;
 
 /// The replies of one connection that were not yet handed to its output.
 #[derive(Debug)]
@@ -40,18 +40,25 @@ pub trait WriteResult {
     fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>);
 }
 
-/// A result that serde can write, because it has no `DOMString` in it.
+/// A result that serde writes.
 pub struct Plain<T>(pub T);
 
 impl<T: serde::Serialize> WriteResult for Plain<T> {
-    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
-        serde_json::to_writer(out, &self.0).expect("the results are plain structs, and a vector takes any bytes");
+    fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
+        serialize_as(ill_formed, || serde_json::to_writer(out, &self.0))
+            .expect("the results are plain structs, and a vector takes any bytes");
     }
 }
 
 impl WriteResult for () {
     fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
         out.extend_from_slice(b"null");
+    }
+}
+
+impl WriteResult for bool {
+    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
+        out.extend_from_slice(if *self { b"true" } else { b"false" });
     }
 }
 
@@ -198,12 +205,8 @@ impl Replies {
         self.buffer.extend_from_slice(b",\"message\":");
         write_json(error.to_string().as_bytes(), self.ill_formed, &mut self.buffer);
         if let Some(data) = data {
-            let data = match self.ill_formed {
-                IllFormed::Escape => data,
-                IllFormed::Replace => data.with_ill_formed_replaced(),
-            };
             self.buffer.extend_from_slice(b",\"data\":");
-            Plain(data).write(IllFormed::Escape, &mut self.buffer);
+            Plain(data).write(self.ill_formed, &mut self.buffer);
         }
         self.buffer.push(b'}');
         self.end(begun);

@@ -92,18 +92,67 @@ impl Session {
         Ok(id)
     }
 
+    /// Opens an area that no other handle leads to. Returns its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn open_separate(&mut self, origin: &Origin, quota: u64) -> Result<i64> {
+        let id = self.next_area;
+        let row = AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 };
+        self.database.insert_area(id, origin.as_str(), &row)?;
+        self.add_separate(Area::new(id, row), origin.clone());
+        Ok(id)
+    }
+
+    /// Opens an area that no other handle leads to and that begins as a copy of the area `original`. Returns
+    /// its id and its origin.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`] if `quota` or the memory of this connection is too small.
+    pub fn copy(&mut self, original: i64, origin: Option<&Origin>, quota: Option<u64>) -> Result<(i64, Origin)> {
+        let Some(SessionArea { area, origin: own_origin, .. }) = self.areas.get(&original) else {
+            return Err(Error::Internal("a handle names a session area that is not open".to_owned()));
+        };
+        let (row, origin) = (*area.row(), origin.unwrap_or(own_origin).clone());
+        // The copy brings its own allowance of memory, but must not use up that of the others.
+        self.reserve(original, row.usage.saturating_mul(2).saturating_add(row.length.saturating_mul(128)))?;
+        let id = self.next_area;
+        let (original, database) = self.area(original)?;
+        let copied = database.in_part(|| original.copy(database, id, origin.as_str(), quota.unwrap_or(row.quota)));
+        match copied {
+            Ok(area) => {
+                self.add_separate(area, origin.clone());
+                self.count_write()?;
+                Ok((id, origin))
+            }
+            Err(Error::Sqlite(error)) if !self.database.in_transaction() => Err(self.recover(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn add_separate(&mut self, area: Area, origin: Origin) {
+        self.next_area += 1;
+        self.quotas = self.quotas.saturating_add(area.row().quota);
+        self.areas.insert(area.id(), SessionArea { area, origin, handles: 1, listeners: Listeners::default() });
+    }
+
     /// Closes one handle on an area. An area without items is forgotten with its last handle; one with items
-    /// lives as long as the connection, as session storage does.
+    /// lives as long as the connection, as session storage does, unless no other handle can lead to it.
     ///
     /// # Errors
     /// When the database fails.
     pub fn close(&mut self, id: i64, default_quota: u64) -> Result<()> {
         let Some(area) = self.areas.get_mut(&id) else { return Ok(()) };
         area.handles -= 1;
-        let row = area.area.row();
-        if area.handles == 0 && row.length == 0 && row.quota == default_quota {
+        let row = *area.area.row();
+        let separate = self.by_origin.get(&area.origin) != Some(&id);
+        if area.handles == 0 && (separate || (row.length == 0 && row.quota == default_quota)) {
+            area.area.clear(&self.database)?;
             self.quotas = self.quotas.saturating_sub(row.quota);
-            self.by_origin.remove(&area.origin);
+            self.headroom = 0;
+            if !separate {
+                self.by_origin.remove(&area.origin);
+            }
             self.areas.remove(&id);
             self.database.delete_area(id)?;
             self.count_write()?;

@@ -3,6 +3,8 @@
 //! `bottles/` holds a database file and a lock file for each origin, `damaged/` what was found damaged and
 //! moved aside, and `listeners/` a lock file for each process that listens to changes. Everything is readable by its owner only.
 
+mod administration;
+
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use administration::{BottleInfo, DamagedFile, Removal};
 use parking_lot::Mutex;
 
 use crate::bottle::{Bottle, explain};
@@ -157,15 +160,7 @@ impl Shed {
             message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
             sqlite_code: None,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
-            .open(path)
-            .map_err(|error| failed(&error))?;
+        let file = open_lock(path).map_err(|error| failed(&error))?;
         let deadline = Instant::now() + sqlite::busy_timeout();
         loop {
             match file.try_lock_shared() {
@@ -221,6 +216,18 @@ impl Shed {
             ),
         }
     }
+}
+
+/// Opens the file whose lock says that a bottle is in use.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
+        .open(path)
 }
 
 /// Creates an empty file that only its owner can read, if there is none. SQLite gives the WAL the same

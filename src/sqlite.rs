@@ -6,11 +6,14 @@
 
 #![allow(clippy::missing_errors_doc, reason = "every function here fails exactly when SQLite does")]
 
+mod inspect;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+pub use inspect::Salvaged;
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -262,19 +265,30 @@ impl Database {
     }
 
     /// Begins a part of the open transaction that can be undone alone. Parts are not nested.
-    pub fn begin_part(&self) -> rusqlite::Result<()> {
+    fn begin_part(&self) -> rusqlite::Result<()> {
         self.run("SAVEPOINT part")
     }
 
     /// Ends the part; what it changed stays.
-    pub fn keep_part(&self) -> rusqlite::Result<()> {
+    fn keep_part(&self) -> rusqlite::Result<()> {
         self.run("RELEASE part")
     }
 
     /// Ends the part; nothing of what it changed stays.
-    pub fn undo_part(&self) -> rusqlite::Result<()> {
+    fn undo_part(&self) -> rusqlite::Result<()> {
         self.run("ROLLBACK TO part")?;
         self.run("RELEASE part")
+    }
+
+    /// Runs a part of the open transaction that leaves no trace if it fails.
+    pub fn in_part<T, E: From<rusqlite::Error>>(&self, part: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.begin_part()?;
+        let done = part().and_then(|done| Ok(self.keep_part().map(|()| done)?));
+        // Some errors make SQLite roll everything back by itself; whoever began the transaction notices.
+        if done.is_err() && self.in_transaction() {
+            self.undo_part()?;
+        }
+        done
     }
 
     /// Whether a transaction is open. After some errors SQLite has rolled it back itself.
@@ -355,6 +369,15 @@ impl Database {
         self.prepare("UPDATE item SET value = ?2 WHERE id = ?1")?.execute(params![id, value]).map(drop)
     }
 
+    /// Copies all items of one area into another, with ids that are greater by `offset`.
+    pub fn copy_items(&self, ids: std::ops::Range<i64>, offset: i64, area: i64) -> rusqlite::Result<()> {
+        self.prepare(
+            "INSERT INTO item (id, area, key, value) SELECT id + ?3, ?4, key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id",
+        )?
+        .execute(params![ids.start, ids.end, offset, area])
+        .map(drop)
+    }
+
     /// Removes an item.
     pub fn delete_item(&self, id: i64) -> rusqlite::Result<()> {
         self.prepare("DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
@@ -414,18 +437,18 @@ impl Database {
         Ok(())
     }
 
-    /// Calls `f` with the keys and values of at most `limit` items with ids in `ids`, in ascending order of ids,
+    /// Calls `f` with the ids, keys and values of at most `limit` items with ids in `ids`, in ascending order of ids,
     /// until it fails.
-    pub fn entries<E: From<rusqlite::Error>>(
+    pub fn items<E: From<rusqlite::Error>>(
         &self,
         ids: std::ops::Range<i64>,
         limit: u64,
-        mut f: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+        mut f: impl FnMut(i64, &[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut statement = self.prepare("SELECT key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
+        let mut statement = self.prepare("SELECT id, key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
         while let Some(row) = rows.next()? {
-            f(blob(row, 0)?, blob(row, 1)?)?;
+            f(row.get(0)?, blob(row, 1)?, blob(row, 2)?)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Several changes of one area that happen all or not at all.
 
-use super::{Area, Finger};
+use super::Area;
 use crate::error::{Error, Result};
 use crate::sqlite::Database;
 
@@ -45,25 +45,19 @@ impl Area {
     pub fn all_or_nothing<T>(&mut self, database: &Database, change: impl FnOnce(&mut Area) -> Result<T>) -> Result<T> {
         let before = self.row;
         let recorded = self.changes.len();
-        database.begin_part()?;
         self.row.quota = u64::MAX;
-        let changed = change(self).and_then(|done| {
-            self.row.quota = before.quota;
+        let changed = database.in_part(|| {
+            let done = change(self)?;
             if self.row.usage > before.quota && self.row.usage > before.usage {
                 let requested = self.row.usage - before.usage;
                 return Err(Error::QuotaExceeded { quota: before.quota, requested, usage: before.usage });
             }
-            database.keep_part()?;
             Ok(done)
         });
+        self.row.quota = before.quota;
         if changed.is_err() {
-            // Some errors make SQLite roll everything back by itself; whoever began the transaction notices.
-            if database.in_transaction() {
-                database.undo_part()?;
-            }
             self.row = before;
-            self.finger = Finger { rank: 0, id: self.ids().start };
-            self.index = None;
+            self.forget_places();
             self.changes.truncate(recorded);
         }
         changed

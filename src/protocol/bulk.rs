@@ -81,12 +81,3 @@ pub struct EntriesPage<'a> {
     #[serde(default)]
     pub limit: Option<Count>,
 }
-
-impl Held<'_> {
-    /// The same with U+FFFD for lone surrogates, for hosts whose JSON reader fails on them.
-    #[must_use]
-    pub fn with_ill_formed_replaced(&self) -> Held<'static> {
-        let replaced = |string: &DomString<'_>| DomString::from(string.to_string_lossy());
-        Held { key: replaced(&self.key), value: self.value.as_ref().map(replaced) }
-    }
-}

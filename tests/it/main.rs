@@ -2,5 +2,6 @@
 
 mod framing;
 mod peer;
+mod salvage;
 mod transact;
 mod transcripts;

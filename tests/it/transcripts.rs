@@ -45,10 +45,12 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    administration = "administration.txt",
     bare_names = "bare-names.txt",
     batch_in_headers = "batch-in-headers.txt",
     batch = "batch.txt",
     cancellation = "cancellation.txt",
+    copies = "copies.txt",
     default_origin = "default-origin.txt",
     default_quota = "default-quota.txt",
     execute_command = "execute-command.txt",

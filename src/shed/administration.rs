@@ -1,0 +1,203 @@
+//! Looking at the bottles of a shed, and removing them.
+
+use std::fs::{self, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Shed, open_lock, refuse, with_suffix};
+use crate::bottle::{AREA, explain};
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::sqlite::{AreaRow, Database, Salvaged};
+
+/// What is known of a bottle from outside.
+#[derive(Debug)]
+pub struct BottleInfo {
+    /// Its file.
+    pub path: PathBuf,
+    /// The size of its files in bytes.
+    pub size: u64,
+    /// When it was last changed, in milliseconds since 1970.
+    pub changed: u64,
+    /// Its origin and area, or why they cannot be read.
+    pub content: Result<(String, AreaRow)>,
+}
+
+/// A file that was found damaged and moved aside.
+#[derive(Debug)]
+pub struct DamagedFile {
+    /// Its name, for [`Shed::salvage`].
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What has become of a bottle that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// There was none.
+    Absent,
+    /// Its files are gone.
+    Removed,
+    /// Somebody has it open, so that it can only be emptied.
+    InUse,
+}
+
+impl Shed {
+    /// Every bottle, ordered by file name. Nothing is opened for longer than a look.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn bottles(&self) -> Result<Vec<BottleInfo>> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.bottles_dir).map_err(|error| unreadable(&self.bottles_dir, &error))? {
+            let path = entry.map_err(|error| unreadable(&self.bottles_dir, &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "sqlite") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths.into_iter().map(Self::bottle_info).collect())
+    }
+
+    fn bottle_info(path: PathBuf) -> BottleInfo {
+        let (mut size, mut changed) = (0, UNIX_EPOCH);
+        for suffix in ["", "-wal"] {
+            if let Ok(metadata) = fs::symlink_metadata(with_suffix(&path, suffix)) {
+                size += metadata.len();
+                changed = changed.max(metadata.modified().unwrap_or(UNIX_EPOCH));
+            }
+        }
+        let content = Self::look(&path);
+        BottleInfo { path, size, changed: milliseconds(changed), content }
+    }
+
+    /// Reads origin and row. The lock keeps others from moving the file away meanwhile.
+    fn look(path: &Path) -> Result<(String, AreaRow)> {
+        let unknown = Origin::parse("null")?;
+        let _lock = Self::lock_shared(&path.with_extension("lock"), &unknown)?;
+        let looked = Database::inspect(path).and_then(|database| match database {
+            Ok(database) => Ok(Ok((database.owner()?, database.area(AREA)?))),
+            Err(foreign) => Ok(Err(foreign)),
+        });
+        match looked {
+            Ok(Ok(content)) => Ok(content),
+            Ok(Err(foreign)) => Err(refuse(&foreign, &unknown, path)),
+            Err(error) => Err(explain(&error, &unknown, path)),
+        }
+    }
+
+    /// The size of a bottle's files, in bytes.
+    #[must_use]
+    pub fn size(&self, origin: &Origin) -> u64 {
+        let path = self.path(origin);
+        ["", "-wal"].iter().filter_map(|suffix| fs::symlink_metadata(with_suffix(&path, suffix)).ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// What is wrong with the bottle of an origin; `None` if there is no bottle. Nothing is changed or moved.
+    ///
+    /// # Errors
+    /// When the file cannot be read for another reason than damage, or is not ours.
+    pub fn check(&self, origin: &Origin) -> Result<Option<Vec<String>>> {
+        let path = self.path(origin);
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(None);
+        }
+        let _lock = Self::lock_shared(&path.with_extension("lock"), origin)?;
+        let checked = Database::inspect(&path).and_then(|database| match database {
+            Ok(database) => database.problems(AREA, crate::area::ids(AREA)).map(Ok),
+            Err(foreign) => Ok(Err(foreign)),
+        });
+        match checked {
+            Ok(Ok(problems)) => Ok(Some(problems)),
+            Ok(Err(foreign)) => Err(refuse(&foreign, origin, &path)),
+            Err(error) => match explain(&error, origin, &path) {
+                Error::DataCorruption { message, .. } => Ok(Some(vec![message])),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Removes the bottle of an origin, if nobody has it open.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove(&self, origin: &Origin) -> Result<Removal> {
+        // While this is held nobody in this process opens a bottle.
+        let bottles = self.bottles.lock();
+        let path = self.path(origin);
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(Removal::Absent);
+        }
+        if bottles.get(origin).is_some_and(|bottle| bottle.strong_count() > 0) {
+            return Ok(Removal::InUse);
+        }
+        let lock_path = path.with_extension("lock");
+        let lock = open_lock(&lock_path).map_err(|error| unreadable(&lock_path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Removal::InUse),
+            Err(TryLockError::Error(error)) => return Err(unreadable(&lock_path, &error)),
+        }
+        // The lock file stays: somebody may be waiting for its lock right now. The WAL goes first, because it
+        // would be taken for that of the next database of this name.
+        for suffix in ["-wal", "-shm", ""] {
+            match fs::remove_file(with_suffix(&path, suffix)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unreadable(&path, &error)),
+                _ => {}
+            }
+        }
+        Ok(Removal::Removed)
+    }
+
+    /// The files of an origin that were found damaged and moved aside, oldest first; those of all origins if
+    /// none is given.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn damaged_files(&self, origin: Option<&Origin>) -> Result<Vec<DamagedFile>> {
+        let stem = origin.map(|origin| format!("{}-", origin.file_stem()));
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.damaged_dir).map_err(|error| unreadable(&self.damaged_dir, &error))? {
+            let entry = entry.map_err(|error| unreadable(&self.damaged_dir, &error))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let wanted = stem.as_ref().is_none_or(|stem| name.starts_with(stem));
+            if wanted && Path::new(&name).extension().is_some_and(|extension| extension == "sqlite") {
+                let size = entry.metadata().map_or(0, |metadata| metadata.len());
+                files.push(DamagedFile { path: entry.path(), name, size });
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// Reads what is readable out of a damaged file that was moved aside.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such file; [`Error::DataCorruption`] if nothing in it can be read.
+    pub fn salvage(&self, name: &str) -> Result<Salvaged> {
+        let file =
+            self.damaged_files(None)?.into_iter().find(|file| file.name == name).ok_or_else(|| {
+                Error::NotFound(format!("file: there is no damaged file {name:?}; storage/check lists those of an origin"))
+            })?;
+        let read = Database::open_damaged(&file.path).map(|database| database.salvage());
+        match read {
+            Ok(salvaged) if salvaged.complete || !salvaged.items.is_empty() => Ok(salvaged),
+            _ => Err(Error::DataCorruption {
+                message: format!("Nothing can be read out of {}; it was left as it is.", file.path.display()),
+                path: file.path,
+                moved_to: None,
+            }),
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::Unknown { message: format!("{} could not be read or changed ({error})", path.display()), sqlite_code: None }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
