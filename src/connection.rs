@@ -178,7 +178,11 @@ impl Connection {
         let result = handler(self);
         if let Err(error) = &result {
             // The text of an error can quote what the client sent.
-            tracing::debug!(code = error.code_and_data().0, error = self.server.log_values.then(|| error.to_string()), "the call failed");
+            tracing::debug!(
+                code = error.code_and_data().0.number(),
+                error = self.server.log_values.then(|| error.to_string()),
+                "the call failed"
+            );
         }
         if let Some(id) = id {
             let begun = self.replies.begin(id);

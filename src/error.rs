@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::dom_string::DomString;
-use crate::protocol::{ErrorData, ErrorName, Held};
+use crate::protocol::{Code, ErrorData, ErrorName, Held};
 
 /// Why a call failed. The text of each says what happened, what it means for the caller's data, and where
 /// there is something to do, what.
@@ -105,44 +105,44 @@ impl Error {
 
     /// The JSON-RPC code and the `data` member of this error.
     ///
-    /// JSON-RPC's and LSP's own errors have their codes. The storage errors have the legacy code of the
-    /// `DOMException` that a client should throw, and those without one (`UnknownError`, damage,
-    /// `ConstraintError`) have 100, 101 and 102.
+    /// What each code means, and which fields its `data` has, is said where the [codes](Code) are declared.
     #[must_use]
-    pub fn code_and_data(&self) -> (i32, Option<ErrorData>) {
+    pub fn code_and_data(&self) -> (Code, Option<ErrorData>) {
         let named = |name| ErrorData { name: Some(name), ..ErrorData::default() };
         match self {
-            Error::Parse(_) => (-32700, None),
-            Error::InvalidRequest(_) => (-32600, None),
-            Error::MethodNotFound(_) => (-32601, None),
+            Error::Parse(_) => (Code::ParseError, None),
+            Error::InvalidRequest(_) => (Code::InvalidRequest, None),
+            Error::MethodNotFound(_) => (Code::MethodNotFound, None),
             Error::InvalidParams { param, .. } => {
-                (-32602, param.clone().map(|param| ErrorData { param: Some(param), ..ErrorData::default() }))
+                (Code::InvalidParams, param.clone().map(|param| ErrorData { param: Some(param), ..ErrorData::default() }))
             }
-            Error::Internal(_) => (-32603, None),
-            Error::Cancelled => (-32800, None),
-            Error::NotFound(_) => (8, Some(named(ErrorName::NotFoundError))),
-            Error::NotSupported(_) => (9, Some(named(ErrorName::NotSupportedError))),
-            Error::InvalidState(_) => (11, Some(named(ErrorName::InvalidStateError))),
-            Error::Security(_) => (18, Some(named(ErrorName::SecurityError))),
+            Error::Internal(_) => (Code::InternalError, None),
+            Error::Cancelled => (Code::RequestCancelled, None),
+            Error::NotFound(_) => (Code::NotFoundError, Some(named(ErrorName::NotFoundError))),
+            Error::NotSupported(_) => (Code::NotSupportedError, Some(named(ErrorName::NotSupportedError))),
+            Error::InvalidState(_) => (Code::InvalidStateError, Some(named(ErrorName::InvalidStateError))),
+            Error::Security(_) => (Code::SecurityError, Some(named(ErrorName::SecurityError))),
             Error::QuotaExceeded { quota, requested, usage } => {
                 let (quota, requested, usage) = (Some(*quota), Some(*requested), Some(*usage));
-                (22, Some(ErrorData { quota, requested, usage, ..named(ErrorName::QuotaExceededError) }))
+                (Code::QuotaExceededError, Some(ErrorData { quota, requested, usage, ..named(ErrorName::QuotaExceededError) }))
             }
-            Error::Timeout { .. } => (23, Some(named(ErrorName::TimeoutError))),
-            Error::Unknown { sqlite_code, .. } => (100, Some(ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) })),
+            Error::Timeout { .. } => (Code::TimeoutError, Some(named(ErrorName::TimeoutError))),
+            Error::Unknown { sqlite_code, .. } => {
+                (Code::UnknownError, Some(ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) }))
+            }
             Error::Constraint { unmet } => {
                 let owned = |bytes: &Vec<u8>| DomString::from_wtf8(bytes.clone());
                 let unmet = unmet.iter().map(|(key, value)| Held { key: owned(key), value: value.as_ref().map(owned) }).collect();
-                (102, Some(ErrorData { unmet: Some(unmet), ..named(ErrorName::ConstraintError) }))
+                (Code::ConstraintError, Some(ErrorData { unmet: Some(unmet), ..named(ErrorName::ConstraintError) }))
             }
             Error::Sqlite(error) => {
                 let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
-                (100, Some(ErrorData { sqlite_code, ..named(ErrorName::UnknownError) }))
+                (Code::UnknownError, Some(ErrorData { sqlite_code, ..named(ErrorName::UnknownError) }))
             }
             Error::DataCorruption { path, moved_to, .. } => {
                 let path = Some(path.display().to_string());
                 let moved_to = moved_to.as_ref().map(|path| path.display().to_string());
-                (101, Some(ErrorData { path, moved_to, ..named(ErrorName::DataCorruption) }))
+                (Code::DataCorruption, Some(ErrorData { path, moved_to, ..named(ErrorName::DataCorruption) }))
             }
         }
     }

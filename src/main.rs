@@ -1,17 +1,19 @@
 //! The `webstorage-server` binary: flags, logging, transport, exit code.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use webstorage_server::background;
 use webstorage_server::connection::{Options, Persistence};
+use webstorage_server::openrpc;
 use webstorage_server::origin::Origin;
 use webstorage_server::server::{End, Server};
 use webstorage_server::sqlite::{self, Durability};
@@ -26,6 +28,9 @@ use webstorage_server::wire_log::WireLog;
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
 #[command(version, about, max_term_width = 110)]
 struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Speak on standard input and output (the default; accepted because LSP clients pass it)
     #[arg(long, group = "transport")]
     stdio: bool,
@@ -78,11 +83,24 @@ struct Flags {
     trace: Option<PathBuf>,
 }
 
+/// What to do instead of serving.
+#[derive(Subcommand, Debug)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+enum Command {
+    /// Print the protocol as an OpenRPC document
+    Schema,
+}
+
 /// The exit code of a server that could not start.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(Flags::parse()) {
+    let flags = Flags::parse();
+    let ended = match &flags.command {
+        Some(Command::Schema) => print_schema(),
+        None => run(flags),
+    };
+    match ended {
         Ok(End::Clean) => ExitCode::SUCCESS,
         Ok(End::Unclean) => ExitCode::FAILURE,
         Err(error) => {
@@ -90,6 +108,11 @@ fn main() -> ExitCode {
             ExitCode::from(CANNOT_START)
         }
     }
+}
+
+fn print_schema() -> Result<End, Box<dyn std::error::Error>> {
+    std::io::stdout().write_all(openrpc::pretty(&openrpc::document()).as_bytes())?;
+    Ok(End::Clean)
 }
 
 fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {

@@ -12,6 +12,7 @@
 mod administration;
 mod bulk;
 mod copies;
+mod lifecycle;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,60 +20,62 @@ use std::sync::Arc;
 use jsonrpsee::core::server::{MethodCallback, MethodResponse, RpcModule};
 use jsonrpsee::types::Id;
 use parking_lot::Mutex;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 
 use crate::broadcast::Filter;
-use crate::connection::{Connection, Phase, SubscriptionWish};
-use crate::dom_string::{DomString, IllFormed};
+use crate::connection::{Connection, SubscriptionWish};
+use crate::dom_string::DomString;
 use crate::error::{Error, Result};
+use crate::method::{Direction, Kind, Method, Said};
+use crate::openrpc;
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    Capabilities, Checked, EntriesPage, Estimate, ExecuteCommandProvider, Experimental, Flush, IllFormedStrings, Initialize, Initialized,
-    Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore,
-    Salvage, SalvageResult, ServerInfo, SetItem, Snapshotted, Subscribe, Subscribed, Transact, Unsubscribe, WebStorage,
+    CancelRequest, Checked, Code, Discovered, EntriesPage, Estimate, ExecuteCommand, Flush, Initialize, Initialized, Item, KeySize,
+    Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore, Salvage,
+    SalvageResult, SetItem, SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
 };
 use crate::reply::Plain;
 
-/// One row of the method table.
-pub struct Method {
-    /// The name.
-    pub name: &'static str,
-    /// Another name: the bare one of a member of the `Storage` interface.
-    pub alias: Option<&'static str>,
-    /// What it does, for people.
-    pub description: &'static str,
-    /// The schema of its params.
-    pub params: fn(&mut SchemaGenerator) -> Schema,
-    /// The names of its params in the order of positions.
-    pub param_names: fn() -> &'static [&'static str],
-    /// The schema of its result.
-    pub result: fn(&mut SchemaGenerator) -> Schema,
-    callback: fn(Arc<Mutex<Connection>>) -> MethodCallback,
-}
+pub use lifecycle::PROTOCOL_VERSION;
 
 /// Builds a row of the table. jsonrpsee's callbacks are given the id as its JSON text, disguised as a string
 /// id, because jsonrpsee's own ids cannot hold every legal one; a notification comes with a null id.
 macro_rules! method {
     ($name:literal $(| $alias:literal)?, $params:ty => $result:ty, $handler:path, $description:literal) => {
         Method {
-            name: $name,
             alias: [$(Some($alias),)? None][0],
-            description: $description,
-            params: |generator| <$params>::json_schema(generator),
-            param_names: || params::field_names::<$params>(),
-            result: |generator| <$result>::json_schema(generator),
-            callback: |context| {
+            callback: Some(|context| {
                 MethodCallback::Sync(Arc::new(move |id, given, _, _| {
                     let id = match &id {
                         Id::Str(text) => Some(&**text),
                         _ => None,
                     };
-                    context.lock().answer(id, |connection| $handler(connection, params::parse(given.as_str())?));
+                    context.lock().answer(id, |connection| $handler(connection, params::parse::<$params>(given.as_str())?));
                     // The reply is written already; jsonrpsee has nothing to add.
                     MethodResponse::notification()
                 }))
-            },
+            }),
+            ..row!($name, $params => $result, $description)
+        }
+    };
+}
+
+/// Builds the row of a message that is documented here and handled by the loop of the connection, or sent by
+/// the server.
+macro_rules! row {
+    ($name:literal, $params:ty => $result:ty, $description:literal) => {
+        Method {
+            name: $name,
+            alias: None,
+            description: $description,
+            direction: Direction::ClientToServer,
+            kind: Kind::Call,
+            params: |generator| <$params>::json_schema(generator),
+            result: |generator| generator.subschema_for::<$result>(),
+            errors: &[],
+            example: None,
+            callback: None,
         }
     };
 }
@@ -81,37 +84,190 @@ macro_rules! method {
 #[must_use]
 pub fn table() -> Vec<Method> {
     vec![
-        method!("storage/open", Open<'_> => Opened, open, "Opens an area and gives a handle on it. Opening the same area twice gives two handles on one area."),
-        method!("storage/close", OfStorage => (), close, "Closes a handle. The items stay: those of a session area until the connection ends."),
-        method!("storage/getItem" | "getItem", OfKey<'_> => Option<DomString<'_>>, get_item, "The value of a key, or null if the area has no such item."),
-        method!("storage/setItem" | "setItem", SetItem<'_> => (), set_item, "Sets the value of a key. An item that exists keeps its place in key order."),
-        method!("storage/removeItem" | "removeItem", OfKey<'_> => (), remove_item, "Removes an item, if there is one."),
-        method!("storage/clear" | "clear", OfStorage => (), clear, "Removes all items of the area."),
-        method!("storage/key" | "key", OfIndex => Option<DomString<'_>>, key, "The key at a place in key order, or null past the end."),
-        method!("storage/length" | "length", OfStorage => u64, length, "The number of items."),
-        method!("storage/keys", Page<'_> => Vec<DomString<'_>>, keys, "The keys, in key order, all at once or page by page."),
-        method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages."),
-        method!("storage/getItems", OfKeys<'_> => Vec<Option<DomString<'_>>>, bulk::get_items, "The values of several keys at one moment, in the order of the keys; null for those that have no item."),
-        method!("storage/transact", Transact<'_> => (), bulk::transact, "Checks conditions and makes several changes, all of them or none: first clear, then remove, then set. The quota concerns the outcome only."),
-        method!("storage/subscribe", Subscribe<'_> => Subscribed, subscribe, "Sends an event for each change that other handles make to the area: for a persistent area those of every process. Changes come in order, each once, after they are stored."),
-        method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription."),
-        method!("storage/snapshot", OfStorage => Snapshotted, copies::snapshot, "Keeps the items of an area as they are now, in the memory of this connection."),
-        method!("storage/restore", Restore => (), copies::restore, "Makes the items of an area those of a snapshot again, in the same order. Only what differs is written; each item that is removed, changed or added is one event."),
-        method!("storage/discard", OfSnapshot => (), copies::discard, "Gives up a snapshot."),
-        method!("storage/estimate", OfStorage => Estimate, administration::estimate, "How much an area holds and may hold."),
-        method!("storage/largest", Largest => Vec<KeySize<'_>>, administration::largest, "The items that take the most of the quota, the largest first."),
-        method!("storage/flush", Flush => (), administration::flush, "Makes everything that was acknowledged safe from a loss of power. Returns when the disk has it."),
-        method!("storage/origins", NoParams => Vec<OriginInfo>, administration::origins, "The origins that have persistent storage, in alphabetical order."),
-        method!("storage/delete", OfOrigin<'_> => bool, administration::delete, "Deletes the persistent storage of an origin; false if there was none. Whoever has it open sees an empty area, and an event."),
-        method!("storage/check", OfOrigin<'_> => Checked, administration::check, "Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing."),
-        method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing."),
-        method!("initialize", Initialize<'_> => Initialized, initialize, "LSP's initialize. Optional; the first call if it is used."),
-        method!("initialized", Ignored => (), initialized, "LSP's initialized."),
-        method!("shutdown", Ignored => (), shutdown, "LSP's shutdown: everything is committed; only exit may follow."),
-        method!("$/cancelRequest", Ignored => (), ignore, "LSP's cancellation. A call that was answered already is not affected."),
-        method!("$/setTrace", Ignored => (), ignore, "LSP's setTrace."),
+        method!("storage/open", Open<'_> => Opened, open, "Opens an area and gives a handle on it. Opening the same area twice gives two handles on one area.")
+            .fails(OPEN)
+            .example(r#"{"persistent":false}"#, r#"{"storage":1,"persistent":false,"origin":"http://localhost","length":0,"usage":0,"quota":10485760}"#),
+        method!("storage/close", OfStorage => (), close, "Closes a handle. The items stay: those of a session area until the connection ends.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1}"#, "null"),
+        method!("storage/getItem" | "getItem", OfKey<'_> => Option<DomString<'_>>, get_item, "The value of a key, or null if the area has no such item.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"key":"theme"}"#, r#""dark""#),
+        method!("storage/setItem" | "setItem", SetItem<'_> => (), set_item, "Sets the value of a key. An item that exists keeps its place in key order.")
+            .fails(WRITE)
+            .example_after(ITEMS, r#"{"storage":1,"key":"theme","value":"light"}"#, "null"),
+        method!("storage/removeItem" | "removeItem", OfKey<'_> => (), remove_item, "Removes an item, if there is one.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"key":"theme"}"#, "null"),
+        method!("storage/clear" | "clear", OfStorage => (), clear, "Removes all items of the area.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1}"#, "null"),
+        method!("storage/key" | "key", OfIndex => Option<DomString<'_>>, key, "The key at a place in key order, or null past the end.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"index":0}"#, r#""theme""#),
+        method!("storage/length" | "length", OfStorage => u64, length, "The number of items.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1}"#, "2"),
+        method!("storage/keys", Page<'_> => Vec<DomString<'_>>, keys, "The keys, in key order, all at once or page by page.")
+            .fails(PAGE)
+            .example_after(ITEMS, r#"{"storage":1,"after":"theme","limit":100}"#, r#"["font size"]"#),
+        method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages.")
+            .fails(PAGE)
+            .example_after(ITEMS, r#"{"storage":1,"limit":1}"#, r#"[{"key":"theme","value":"dark"}]"#),
+        method!("storage/getItems", OfKeys<'_> => Vec<Option<DomString<'_>>>, bulk::get_items, "The values of several keys at one moment, in the order of the keys; null for those that have no item.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"keys":["theme","font"]}"#, r#"["dark",null]"#),
+        method!("storage/transact", Transact<'_> => (), bulk::transact, "Checks conditions and makes several changes, all of them or none: first clear, then remove, then set. The quota concerns the outcome only.")
+            .fails(TRANSACT)
+            .example_after(ITEMS, r#"{"storage":1,"if":[{"key":"theme","value":"dark"}],"set":[{"key":"theme","value":"light"}],"remove":["font size"]}"#, "null"),
+        method!("storage/subscribe", Subscribe<'_> => Subscribed, subscribe, "Sends an event for each change that other handles make to the area: for a persistent area those of every process. Changes come in order, each once, after they are stored.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"prefix":"font","includeSelf":true}"#, r#"{"subscription":1,"sequence":2,"gap":false}"#),
+        method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription.")
+            .fails(&[Code::InvalidStateError])
+            .example_after(SUBSCRIBED, r#"{"subscription":1}"#, "null"),
+        row!("storage/event", StorageEvent<'_> => (), "The area of a subscription has changed: the HTML standard's storage event.")
+            .notification()
+            .from_server()
+            .example_after(CHANGED, r#"{"subscription":1,"storage":2,"sequence":1,"key":"theme","oldValue":null,"newValue":"dark","url":"http://localhost"}"#, ""),
+        row!("storage/overflow", StorageOverflow => (), "The client was too slow to read the events of a subscription, and some were dropped.")
+            .notification()
+            .from_server()
+            .example(r#"{"subscription":1,"storage":2,"sequence":70000}"#, ""),
+        method!("storage/snapshot", OfStorage => Snapshotted, copies::snapshot, "Keeps the items of an area as they are now, in the memory of this connection.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1}"#, r#"{"snapshot":1,"length":2}"#),
+        method!("storage/restore", Restore => (), copies::restore, "Makes the items of an area those of a snapshot again, in the same order. Only what differs is written; each item that is removed, changed or added is one event.")
+            .fails(RESTORE)
+            .example_after(KEPT, r#"{"storage":1,"snapshot":1}"#, "null"),
+        method!("storage/discard", OfSnapshot => (), copies::discard, "Gives up a snapshot.")
+            .fails(&[Code::NotFoundError])
+            .example_after(KEPT, r#"{"snapshot":1}"#, "null"),
+        method!("storage/estimate", OfStorage => Estimate, administration::estimate, "How much an area holds and may hold.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1}"#, r#"{"usage":40,"quota":10485760,"length":2}"#),
+        method!("storage/largest", Largest => Vec<KeySize<'_>>, administration::largest, "The items that take the most of the quota, the largest first.")
+            .fails(READ)
+            .example_after(ITEMS, r#"{"storage":1,"limit":1}"#, r#"[{"key":"font size","usage":22}]"#),
+        method!("storage/flush", Flush => (), administration::flush, "Makes everything that was acknowledged safe from a loss of power. Returns when the disk has it.")
+            .fails(READ)
+            .example("", "null"),
+        method!("storage/origins", NoParams => Vec<OriginInfo>, administration::origins, "The origins that have persistent storage, in alphabetical order.")
+            .fails(&[Code::NotSupportedError, Code::UnknownError])
+            .example("", "[]"),
+        method!("storage/delete", OfOrigin<'_> => bool, administration::delete, "Deletes the persistent storage of an origin; false if there was none. Whoever has it open sees an empty area, and an event.")
+            .fails(OPEN)
+            .example(r#"{"origin":"https://example.com"}"#, "false"),
+        method!("storage/check", OfOrigin<'_> => Checked, administration::check, "Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing.")
+            .fails(OPEN)
+            .example(r#"{"origin":"https://example.com"}"#, r#"{"origin":"https://example.com","path":"/home/me/.local/share/webstorage/bottles/https_example.com-100680ad546ce6a577f42f52df33b4cf.sqlite","exists":false,"problems":[],"damaged":[]}"#),
+        method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing.")
+            .fails(&[Code::NotSupportedError, Code::NotFoundError, Code::UnknownError])
+            .example(r#"{"file":"https_example.com-100680ad546ce6a577f42f52df33b4cf-1767225600-0.sqlite"}"#, r#"{"complete":false,"items":[{"key":"theme","value":"dark"}]}"#),
+        method!("initialize", Initialize<'_> => Initialized, lifecycle::initialize, "LSP's initialize: tells what the server can do, and takes options. Optional; the first message if it is used.")
+            .example(lifecycle::INITIALIZE, lifecycle::INITIALIZED),
+        method!("initialized", Ignored => (), lifecycle::initialized, "LSP's initialized.").notification().example("{}", ""),
+        method!("shutdown", Ignored => (), lifecycle::shutdown, "LSP's shutdown: everything is committed; only exit may follow.").example("", "null"),
+        row!("exit", Ignored => (), "LSP's exit: ends the process, with exit code 0 after shutdown and 1 without. A script can close the input instead.")
+            .notification()
+            .example("", ""),
+        row!("workspace/executeCommand", ExecuteCommand<'_> => serde_json::Value, "LSP's executeCommand: calls a method under its name as a command, for hosts that can send nothing else. The result and the errors are the method's.")
+            .fails(Code::ALL)
+            .example_after(ITEMS, r#"{"command":"webstorage.getItem","arguments":[{"storage":1,"key":"theme"}]}"#, r#""dark""#),
+        method!("$/cancelRequest", CancelRequest<'_> => (), ignore, "LSP's cancellation. A call that waits for another process, or for such a call before it, is answered with the error -32800 and has no effect; one that was answered already is not affected.")
+            .notification()
+            .example(r#"{"id":7}"#, ""),
+        method!("$/setTrace", SetTrace => (), ignore, "LSP's setTrace. Accepted; this server sends no traces.").notification().example(r#"{"value":"off"}"#, ""),
+        method!("rpc.discover", Ignored => Discovered, discover, "OpenRPC's discovery: this document.").example("", "{}"),
     ]
 }
+
+/// The errors of methods that read, or change without growing.
+const READ: &[Code] = &[
+    Code::InvalidStateError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// The errors of methods that read page by page.
+const PAGE: &[Code] = &[
+    Code::InvalidStateError,
+    Code::NotFoundError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// The errors of methods that write.
+const WRITE: &[Code] = &[
+    Code::InvalidStateError,
+    Code::QuotaExceededError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// The errors of transactions.
+const TRANSACT: &[Code] = &[
+    Code::InvalidStateError,
+    Code::ConstraintError,
+    Code::QuotaExceededError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// The errors of opening an area.
+const OPEN: &[Code] =
+    &[Code::SecurityError, Code::NotSupportedError, Code::TimeoutError, Code::UnknownError, Code::DataCorruption, Code::RequestCancelled];
+
+/// An area with two items, which most examples begin with.
+const ITEMS: Said = &[
+    ("storage/open", r#"{"persistent":false}"#),
+    ("storage/setItem", r#"{"storage":1,"key":"theme","value":"dark"}"#),
+    ("storage/setItem", r#"{"storage":1,"key":"font size","value":"12"}"#),
+];
+
+/// A snapshot of an area that has changed since.
+const KEPT: Said = &[
+    ("storage/open", r#"{"persistent":false}"#),
+    ("storage/setItem", r#"{"storage":1,"key":"theme","value":"dark"}"#),
+    ("storage/snapshot", r#"{"storage":1}"#),
+    ("storage/clear", r#"{"storage":1}"#),
+];
+
+/// The errors of going back to a snapshot.
+const RESTORE: &[Code] = &[
+    Code::InvalidStateError,
+    Code::NotFoundError,
+    Code::QuotaExceededError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// A subscription to an area.
+const SUBSCRIBED: Said =
+    &[("storage/open", r#"{"persistent":false}"#), ("storage/open", r#"{"persistent":false}"#), ("storage/subscribe", r#"{"storage":2}"#)];
+
+/// A change by another handle than the one that listens.
+const CHANGED: Said = &[
+    ("storage/open", r#"{"persistent":false}"#),
+    ("storage/open", r#"{"persistent":false}"#),
+    ("storage/subscribe", r#"{"storage":2}"#),
+    ("storage/setItem", r#"{"storage":1,"key":"theme","value":"dark"}"#),
+];
 
 /// The methods bound to one connection.
 ///
@@ -121,7 +277,9 @@ pub fn module(connection: &Arc<Mutex<Connection>>) -> RpcModule<Mutex<Connection
     let mut module = RpcModule::from_arc(Arc::clone(connection));
     for method in table() {
         for name in [Some(method.name), method.alias].into_iter().flatten() {
-            module.verify_and_insert(name, (method.callback)(Arc::clone(connection))).expect("each name is in the table once");
+            if let Some(callback) = method.callback {
+                module.verify_and_insert(name, callback(Arc::clone(connection))).expect("each name is in the table once");
+            }
         }
     }
     module
@@ -135,7 +293,7 @@ pub fn method_of_command(command: &str) -> Option<String> {
 
 /// Params that are not looked at.
 #[derive(Debug, JsonSchema)]
-struct Ignored {}
+pub(crate) struct Ignored {}
 
 impl<'de> serde::Deserialize<'de> for Ignored {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -247,84 +405,11 @@ fn unsubscribe(connection: &mut Connection, params: Unsubscribe) -> Result<()> {
     connection.unsubscribe(params.subscription)
 }
 
-fn initialize(connection: &mut Connection, params: Initialize<'_>) -> Result<Plain<Initialized>> {
-    if connection.phase != Phase::Uninitialized || connection.has_opened() {
-        return Err(Error::InvalidRequest("initialize must come once, and before an area is opened".to_owned()));
-    }
-    let options = params.initialization_options.unwrap_or_default();
-    if let Some(origin) = options.origin {
-        connection.options.origin = Origin::parse(&origin).map_err(|error| match error {
-            Error::InvalidParams { message, .. } => Error::InvalidParams {
-                param: Some("initializationOptions.origin".to_owned()),
-                message: format!("initializationOptions.{message}"),
-            },
-            other => other,
-        })?;
-    }
-    if let Some(dir) = options.storage_dir {
-        let dir = std::path::PathBuf::from(dir.into_owned());
-        if !dir.is_absolute() {
-            return Err(Error::param("initializationOptions.storageDir", "expected an absolute path"));
-        }
-        connection.set_storage_dir(dir);
-    }
-    if let Some(quota) = options.quota {
-        connection.options.quota = quota.0;
-    }
-    if let Some(ill_formed) = options.ill_formed_strings {
-        connection.replies.set_ill_formed(match ill_formed {
-            IllFormedStrings::Escape => IllFormed::Escape,
-            IllFormedStrings::Replace => IllFormed::Replace,
-        });
-    }
-    if let Some(process) = params.process_id {
-        connection.server().watch_process(process);
-    }
-    connection.phase = Phase::Initialized;
-    let methods = table();
-    let shed = connection.shed();
-    Ok(Plain(Initialized {
-        capabilities: Capabilities {
-            execute_command_provider: ExecuteCommandProvider {
-                commands: methods
-                    .iter()
-                    .filter_map(|method| method.name.strip_prefix("storage/"))
-                    .map(|name| format!("webstorage.{name}"))
-                    .collect(),
-            },
-            experimental: Experimental {
-                web_storage: WebStorage {
-                    protocol_version: PROTOCOL_VERSION,
-                    persistent: shed.is_ok(),
-                    persistent_unavailable: shed.as_ref().err().map(ToString::to_string),
-                    storage_dir: shed.ok().map(|shed| shed.dir().display().to_string()),
-                    origin: connection.options.origin.to_string(),
-                    quota: connection.options.quota,
-                    max_message_size: connection.server().options_max_message_size(),
-                    methods: methods.iter().map(|method| method.name).collect(),
-                },
-            },
-        },
-        server_info: ServerInfo { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-    }))
+fn discover(_: &mut Connection, _: Ignored) -> Result<Plain<Discovered>> {
+    Ok(Plain(Discovered(openrpc::document())))
 }
 
-/// The version of the protocol, semantic: a client written for one works with every later one of the same
-/// major version.
-pub const PROTOCOL_VERSION: &str = "1.0.0";
-
-fn initialized(connection: &mut Connection, _: Ignored) -> Result<()> {
-    tracing::debug!(phase = ?connection.phase, "the client is initialized");
-    Ok(())
-}
-
-fn shutdown(connection: &mut Connection, _: Ignored) -> Result<()> {
-    connection.end_group();
-    connection.phase = Phase::ShutDown;
-    Ok(())
-}
-
-fn ignore(_: &mut Connection, _: Ignored) -> Result<()> {
+fn ignore<P>(_: &mut Connection, _: P) -> Result<()> {
     Ok(())
 }
 

@@ -5,7 +5,9 @@
 
 mod administration;
 mod bulk;
+mod codes;
 mod copies;
+mod lifecycle;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +20,12 @@ use crate::dom_string::DomString;
 
 pub use administration::{Checked, Damaged, Estimate, Flush, KeySize, Largest, NoParams, OfOrigin, OriginInfo, Salvage, SalvageResult};
 pub use bulk::{EntriesPage, Held, Item, OfKeys, Transact};
+pub use codes::Code;
 pub use copies::{OfSnapshot, Restore, Snapshotted};
+pub use lifecycle::{
+    CancelRequest, Capabilities, Discovered, ExecuteCommand, ExecuteCommandProvider, Experimental, Id, IllFormedStrings,
+    InitializationOptions, Initialize, Initialized, ServerInfo, SetTrace, TraceValue, WebStorage,
+};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;
@@ -272,126 +279,6 @@ pub struct StorageOverflow {
     pub storage: Handle,
     /// The number of the newest change that was dropped. Read the area again to have all up to it.
     pub sequence: u64,
-}
-
-/// Params of `initialize`, of which this server uses some.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Initialize<'a> {
-    /// The process that started the server. The server ends when that has.
-    #[serde(default)]
-    pub process_id: Option<i32>,
-    /// The options of this server.
-    #[serde(borrow, default)]
-    pub initialization_options: Option<InitializationOptions<'a>>,
-}
-
-/// `initializationOptions` of `initialize`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct InitializationOptions<'a> {
-    /// The storage directory, an absolute path, instead of the one the server was started with.
-    #[serde(borrow, default)]
-    pub storage_dir: Option<Cow<'a, str>>,
-    /// The default origin.
-    #[serde(borrow, default)]
-    pub origin: Option<Cow<'a, str>>,
-    /// The quota of new areas, in bytes.
-    #[serde(default)]
-    pub quota: Option<ByteCount>,
-    /// What is written for lone surrogates.
-    #[serde(default)]
-    pub ill_formed_strings: Option<IllFormedStrings>,
-}
-
-/// What is written for lone surrogates in strings.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum IllFormedStrings {
-    /// Their JSON escape, which is exact: `"\ud800"`.
-    Escape,
-    /// U+FFFD, for hosts whose JSON reader fails on them.
-    Replace,
-}
-
-/// Result of `initialize`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Initialized {
-    /// What the server can do.
-    pub capabilities: Capabilities,
-    /// Which server it is.
-    pub server_info: ServerInfo,
-}
-
-/// Name and version of the program.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ServerInfo {
-    /// `webstorage-server`.
-    pub name: &'static str,
-    /// The version of the program.
-    pub version: &'static str,
-}
-
-/// `capabilities` of the result of `initialize`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Capabilities {
-    /// The commands of `workspace/executeCommand`.
-    pub execute_command_provider: ExecuteCommandProvider,
-    /// What is not part of LSP.
-    pub experimental: Experimental,
-}
-
-/// The commands of `workspace/executeCommand`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ExecuteCommandProvider {
-    /// Their names: every storage method with `webstorage.` for `storage/`.
-    pub commands: Vec<String>,
-}
-
-/// `capabilities.experimental`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Experimental {
-    /// What a host needs to know about the storage.
-    pub web_storage: WebStorage,
-}
-
-/// `capabilities.experimental.webStorage`: what a host would otherwise have to probe for.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WebStorage {
-    /// The version of this protocol.
-    pub protocol_version: &'static str,
-    /// Whether persistent areas can be opened.
-    pub persistent: bool,
-    /// Why they cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub persistent_unavailable: Option<String>,
-    /// The storage directory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage_dir: Option<String>,
-    /// The default origin.
-    pub origin: String,
-    /// The quota of new areas, in bytes.
-    pub quota: u64,
-    /// The largest accepted message, in bytes.
-    pub max_message_size: u64,
-    /// The methods.
-    pub methods: Vec<&'static str>,
-}
-
-/// Params of `workspace/executeCommand`.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ExecuteCommand<'a> {
-    /// The command: `webstorage.getItem` for `storage/getItem`.
-    #[serde(borrow)]
-    pub command: Cow<'a, str>,
-    /// The params of the method: one object, or its positional params.
-    #[serde(borrow, default)]
-    #[schemars(with = "Option<Vec<serde_json::Value>>")]
-    pub arguments: Option<&'a serde_json::value::RawValue>,
 }
 
 /// The `data` of an error.

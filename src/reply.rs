@@ -197,6 +197,7 @@ impl Replies {
     pub fn fail(&mut self, begun: &Begun, error: &Error) {
         self.buffer.truncate(begun.id.end);
         let (code, data) = error.code_and_data();
+        let code = code.number();
         self.buffer.extend_from_slice(b",\"error\":{\"code\":");
         if code < 0 {
             self.buffer.push(b'-');

@@ -26,7 +26,7 @@ use crate::wire_log::{Direction, WireLog};
 
 /// Bytes of replies to one batch. The calls after that are refused, because a batch has one reply and so
 /// must be held in memory.
-const MAX_BATCH_REPLY: usize = 64 << 20;
+pub const MAX_BATCH_REPLY: usize = 64 << 20;
 
 /// Bytes of replies that are gathered before they are handed to the output.
 const SEND_AT: usize = 256 << 10;

@@ -1,5 +1,6 @@
 //! Tests of the whole server, as its users meet it: through processes and pipes.
 
+mod document;
 mod framing;
 mod peer;
 mod salvage;

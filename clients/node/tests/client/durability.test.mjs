@@ -36,7 +36,7 @@ describe("mirrored writes outlive", () => {
     ["the end of a worker thread", "", 0],
   ]) {
     test(name, async (t) => {
-      const storageDir = temporaryDirectory(t);
+      const storageDir = temporaryDirectory();
       const source = program(storageDir, end);
       const inWorker = `
         import { Worker } from "node:worker_threads";
@@ -49,7 +49,7 @@ describe("mirrored writes outlive", () => {
   }
 
   test("a kill of the process, once the script that wrote has ended its turn", async (t) => {
-    const storageDir = temporaryDirectory(t);
+    const storageDir = temporaryDirectory();
     const end = `
       const wait = () => (process.stdout.write("idle"), setInterval(() => {}, 1000));
       // The answers of the server are what tells that the turn's writes have left this process.
@@ -63,7 +63,7 @@ describe("mirrored writes outlive", () => {
 });
 
 test("direct writes are confirmed when setItem returns, so a kill at any time loses none of them", async (t) => {
-  const storageDir = temporaryDirectory(t);
+  const storageDir = temporaryDirectory();
   const source = `
     import { writeSync } from "node:fs";
     import { createWebStorage } from "webstorage-client";

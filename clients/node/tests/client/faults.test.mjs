@@ -24,7 +24,7 @@ function withEnvironment(changes, action) {
 }
 
 test("the server is found by option, by WEBSTORAGE_SERVER, and on PATH, in this order", (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory();
   const program = join(directory, "webstorage-server");
   writeFileSync(program, "#!/bin/sh\n");
   chmodSync(program, 0o755);
@@ -51,7 +51,7 @@ test("a missing server is said with what to do about it", () => {
 });
 
 test("a program that is no server is said with what it printed", (t) => {
-  const program = join(temporaryDirectory(t), "not-a-server");
+  const program = join(temporaryDirectory(), "not-a-server");
   writeFileSync(program, "#!/bin/sh\necho 'cannot run here' >&2\nexit 1\n");
   chmodSync(program, 0o755);
   for (const mode of ["mirrored", "direct"]) {
@@ -127,7 +127,7 @@ for (const mode of ["mirrored", "direct"]) {
     });
 
     test("a directory that cannot be used is an error, and nothing is kept in memory instead", (t) => {
-      const file = join(temporaryDirectory(t), "file");
+      const file = join(temporaryDirectory(), "file");
       writeFileSync(file, "");
       const storage = open(t, { storageDir: join(file, "below") });
       for (let attempt = 0; attempt < 2; attempt++) {
@@ -136,7 +136,7 @@ for (const mode of ["mirrored", "direct"]) {
     });
 
     test("values larger than any buffer pass", (t) => {
-      const storage = open(t, { storageDir: temporaryDirectory(t), quota: 64 * 1024 * 1024 });
+      const storage = open(t, { storageDir: temporaryDirectory(), quota: 64 * 1024 * 1024 });
       const value = "\u2028é".repeat(2_000_000);
       storage.localStorage.setItem("large", value);
       storage.localStorage.setItem("small", "after it");

@@ -7,11 +7,16 @@ import { serverPath } from "../paths.mjs";
 
 const peer = fileURLToPath(new URL("peer.mjs", import.meta.url));
 
-/** A directory that is removed when the test is over. */
-export function temporaryDirectory(t) {
-  const directory = mkdtempSync(join(tmpdir(), "webstorage-tests-"));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
+const directories = [];
+// Servers of other processes may still be at work in a directory when its test is over.
+process.on("exit", () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
+});
+
+/** A directory that is removed at the end of the test file. */
+export function temporaryDirectory() {
+  directories.push(mkdtempSync(join(tmpdir(), "webstorage-tests-")));
+  return directories.at(-1);
 }
 
 /** Runs the text of a module in a process of its own, to its end. */

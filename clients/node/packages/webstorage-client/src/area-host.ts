@@ -3,7 +3,7 @@ import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { SyncConnection } from "./sync-connection.js";
-import type { StorageEventParams } from "./wire.js";
+import type { StorageEventParams } from "./protocol.js";
 
 /** How areas are reached: through a copy in this process, or by one blocking call for each operation. */
 export type Mode = "mirrored" | "direct";
@@ -16,13 +16,20 @@ export interface HostOptions {
   timeout: number;
 }
 
+/** Who takes in the events of one subscription. */
+interface Listener {
+  apply(event: StorageEventParams): void;
+  /** Events were missed. */
+  reload(): void;
+}
+
 /** One server and the areas that documents of this process have opened on it. */
 export class AreaHost {
   readonly #connection: SyncConnection;
   readonly #mode: Mode;
   readonly #mirrors = new Map<string, MirroredArea>();
   readonly #directViews = new Map<string, Set<DirectView>>();
-  readonly #listeners = new Map<number, (event: StorageEventParams) => void>();
+  readonly #listeners = new Map<number, Listener>();
   #areas = 0;
   users = 0;
   onrefused: WriteRefused = (failure) => process.emitWarning(failure.message, failure.name);
@@ -35,9 +42,9 @@ export class AreaHost {
     this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
     this.#connection.ondeath = ondeath;
     this.#connection.onnotification = ({ method, params }) => {
-      if (method !== "storage/event" && method !== "storage/overflow") return;
-      const event = params as StorageEventParams;
-      this.#listeners.get(event.subscription)?.(method === "storage/overflow" ? { ...event, overflow: true } : event);
+      const listener = this.#listeners.get((params as { subscription?: number }).subscription ?? -1);
+      if (method === "storage/event") listener?.apply(params as StorageEventParams);
+      else if (method === "storage/overflow") listener?.reload();
     };
   }
 
@@ -81,7 +88,7 @@ export class AreaHost {
           this.#ignore(created.subscription);
         },
       );
-      if (created.subscription !== undefined) this.#listeners.set(created.subscription, (event) => created.apply(event));
+      if (created.subscription !== undefined) this.#listeners.set(created.subscription, created);
       this.#mirrors.set(key, created);
       area = created;
     }
@@ -92,7 +99,7 @@ export class AreaHost {
     let views = this.#directViews.get(address.origin);
     if (views === undefined) this.#directViews.set(address.origin, (views = new Set()));
     const view = new DirectView(this.#connection, address, owner, views);
-    if (view.subscription !== undefined) this.#listeners.set(view.subscription, (event) => view.apply(event));
+    if (view.subscription !== undefined) this.#listeners.set(view.subscription, view);
     return view;
   }
 

@@ -1,7 +1,8 @@
 import type { Change } from "./area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import type { SyncConnection } from "./sync-connection.js";
-import { allEntries, allKeys, openArea, subscribe, type StorageEventParams } from "./wire.js";
+import type { StorageEventParams } from "./protocol.js";
+import { allEntries, allKeys, openArea, subscribe } from "./wire.js";
 
 /**
  * One document's hold on an area without a copy of it: each operation is a call that blocks for the
@@ -72,8 +73,13 @@ export class DirectView implements View {
   }
 
   /** Takes in a change that the server reports. */
-  apply({ key, oldValue, newValue, url, overflow }: StorageEventParams): void {
-    if (overflow !== true && this.#views.has(this)) this.#owner.deliver({ key, oldValue, newValue, url });
+  apply({ key, oldValue, newValue, url }: StorageEventParams): void {
+    if (this.#views.has(this)) this.#owner.deliver({ key, oldValue, newValue, url });
+  }
+
+  /** Events were missed: the document is told what it is told of a clear, so that it reads again. */
+  reload(): void {
+    if (this.#views.has(this)) this.#owner.deliver({ key: null, oldValue: null, newValue: null, url: "" });
   }
 
   dispose(): void {

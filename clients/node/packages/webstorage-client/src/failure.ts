@@ -1,7 +1,9 @@
 /** The numbers behind a `QuotaExceededError`, in bytes (two for each UTF-16 unit). */
 export interface QuotaNumbers {
   quota: number;
+  /** What would be in use if the write had been made. */
   requested: number;
+  /** What is in use. */
   usage: number;
 }
 
@@ -32,7 +34,7 @@ export function quotaFailure(key: string, numbers: QuotaNumbers): StorageFailure
   const name = key.length > 40 ? `${key.slice(0, 40)}…` : key;
   return new StorageFailure(
     "QuotaExceededError",
-    `Setting the value of '${name}' exceeded the quota: ${numbers.requested} more bytes are needed, ${numbers.usage} of ${numbers.quota} are in use. ` +
+    `Setting the value of '${name}' exceeded the quota: ${numbers.requested} bytes would be in use, ${numbers.quota} are allowed, ${numbers.usage} are in use now. ` +
       "Nothing was changed. Remove items, or raise the quota where the storage is created.",
     numbers,
   );

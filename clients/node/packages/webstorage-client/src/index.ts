@@ -6,3 +6,6 @@ export type { InstallOptions } from "./install.js";
 export type { Operation } from "./area.js";
 export type { Mode } from "./area-host.js";
 export type { Entries, Seed, Snapshot, StorageState } from "./state.js";
+export { connect, Connection, ReconnectEvent, type ConnectOptions } from "./connect.js";
+export { AreaEvent, RemoteArea, type SubscribeOptions } from "./remote-area.js";
+export type * from "./protocol.js";

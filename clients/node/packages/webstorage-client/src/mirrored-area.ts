@@ -4,13 +4,15 @@ import { Items } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
 import type { Posted, SyncConnection } from "./sync-connection.js";
-import { allEntries, openArea, subscribe, type Opened, type StorageEventParams } from "./wire.js";
+import type { Opened, StorageEventParams } from "./protocol.js";
+import { allEntries, openArea, subscribe } from "./wire.js";
 
 const { setTimeout, clearTimeout } = globalThis;
 
-// Events follow the answers within milliseconds. Own writes that are answered and have no event after
-// this long were without effect on the server, so the copy has to be compared with it.
+// Events follow the answers within milliseconds. Own writes that have no event after some of these
+// intervals were without effect on the server, so the copy has to be compared with it.
 const SETTLE = 500;
+const SETTLE_LIMIT = 2;
 
 /** Told about a write that the server refused after the copy had accepted it. */
 export type WriteRefused = (failure: StorageFailure) => void;
@@ -81,7 +83,7 @@ export class MirroredArea {
     if (old === value) return;
     const growth = old === undefined ? 2 * (key.length + value.length) : 2 * (value.length - old.length);
     if (growth > 0 && items.usage + growth > this.#opened.quota) {
-      throw quotaFailure(key, { quota: this.#opened.quota, requested: growth, usage: items.usage });
+      throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
     }
     this.post("storage/setItem", `[${view.handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
     items.set(key, value, old);
@@ -113,20 +115,25 @@ export class MirroredArea {
 
   /** Takes in a change that the server reports, own changes included. */
   apply(event: StorageEventParams): void {
-    if (event.overflow === true) return this.reload();
-    const verdict = this.#pending?.judge(event.key, event.newValue) ?? "foreign";
-    if (verdict !== "foreign") return;
+    const { key, oldValue, newValue, url } = event;
+    if (this.#pending?.judge(key, newValue) !== "foreign" || this.#knows(event)) return;
     this.#change(event);
-    const change: Change = { key: event.key, oldValue: event.oldValue, newValue: event.newValue, url: event.url };
-    for (const view of this.#views) view.owner.deliver(change);
+    this.#deliver({ key, oldValue, newValue, url });
   }
 
-  /** Replaces the copy by what the server has. */
+  /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
   reload(): void {
     this.#connection.flush();
     this.#pending?.forget();
+    const before = new Map(this.#items.entries());
     this.#items.clear();
     this.#fill();
+    for (const [key, newValue] of this.#items.entries()) {
+      const oldValue = before.get(key) ?? null;
+      before.delete(key);
+      if (oldValue !== newValue) this.#deliver({ key, oldValue, newValue, url: "" });
+    }
+    for (const [key, oldValue] of before) this.#deliver({ key, oldValue, newValue: null, url: "" });
   }
 
   readonly #owner: Posted = {
@@ -146,6 +153,16 @@ export class MirroredArea {
 
   #fill(): void {
     for (const [key, value] of allEntries(this.#connection, this.#opened.storage)) this.#items.set(key, value);
+  }
+
+  /** Whether the copy shows a change already, because it was loaded after the change. */
+  #knows({ key, oldValue, newValue }: StorageEventParams): boolean {
+    if (key === null) return this.#items.length === 0;
+    return newValue === null ? this.#items.get(key) === undefined : oldValue !== null && this.#items.get(key) === newValue;
+  }
+
+  #deliver(change: Change): void {
+    for (const view of this.#views) view.owner.deliver(change);
   }
 
   #change({ key, oldValue, newValue }: StorageEventParams): void {
@@ -181,7 +198,8 @@ export class MirroredArea {
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
       if (!this.#connection.alive || this.#pending === undefined || this.#pending.empty) return;
-      this.reload();
+      if (this.#pending.grow(SETTLE_LIMIT)) this.reload();
+      else this.#settle();
     }, SETTLE);
     this.#settling.unref();
   }

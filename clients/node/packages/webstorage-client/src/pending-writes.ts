@@ -7,13 +7,21 @@ export type Verdict = "own" | "foreign" | "superseded";
  * what others did to that key before is superseded.
  */
 export class PendingWrites {
-  #byKey = new Map<string, (string | null)[]>();
+  #byKey = new Map<string, { values: (string | null)[]; age: number }>();
   #clears = 0;
+  #clearAge = 0;
   /** Keys this copy has put at its end and the server has not confirmed, in order. */
   #appended = new Set<string>();
 
   get empty(): boolean {
     return this.#clears === 0 && this.#byKey.size === 0;
+  }
+
+  /** Makes every write older by one; true if one has become older than `limit`. */
+  grow(limit: number): boolean {
+    let oldest = this.#clears > 0 ? ++this.#clearAge : 0;
+    for (const writes of this.#byKey.values()) oldest = Math.max(oldest, ++writes.age);
+    return oldest > limit;
   }
 
   /** The unconfirmed keys at the end of the copy; confirmed additions of others go before them. */
@@ -22,9 +30,9 @@ export class PendingWrites {
   }
 
   wrote(key: string, value: string | null, added: boolean): void {
-    const queue = this.#byKey.get(key);
-    if (queue === undefined) this.#byKey.set(key, [value]);
-    else queue.push(value);
+    const writes = this.#byKey.get(key);
+    if (writes === undefined) this.#byKey.set(key, { values: [value], age: 0 });
+    else writes.values.push(value);
     if (added) {
       this.#appended.delete(key);
       this.#appended.add(key);
@@ -35,6 +43,7 @@ export class PendingWrites {
 
   cleared(): void {
     this.#clears++;
+    this.#clearAge = 0;
     this.#byKey.clear();
     this.#appended.clear();
   }
@@ -48,14 +57,16 @@ export class PendingWrites {
     if (key === null) {
       if (this.#clears === 0) return "foreign";
       this.#clears--;
+      this.#clearAge = 0;
       return "own";
     }
     if (this.#clears > 0) return "superseded";
-    const queue = this.#byKey.get(key);
-    if (queue === undefined) return "foreign";
-    if (queue[0] !== newValue) return "superseded";
-    queue.shift();
-    if (queue.length === 0) {
+    const writes = this.#byKey.get(key);
+    if (writes === undefined) return "foreign";
+    if (writes.values[0] !== newValue) return "superseded";
+    writes.values.shift();
+    writes.age = 0;
+    if (writes.values.length === 0) {
       this.#byKey.delete(key);
       this.#appended.delete(key);
     }

@@ -1,0 +1,194 @@
+// What the two ways of synchronous storage guarantee to processes that share a directory.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect, createWebStorage } from "webstorage-client";
+import { serverPath } from "../paths.mjs";
+import { startPeer, temporaryDirectory, until } from "./processes.mjs";
+
+const url = "http://localhost/peer";
+
+function open(t, options) {
+  const storage = createWebStorage({ server: serverPath(), ...options });
+  t.after(() => storage.close());
+  return storage;
+}
+
+function hearing(storage) {
+  const heard = [];
+  storage.target.addEventListener("storage", ({ key, oldValue, newValue, url }) => heard.push({ key, oldValue, newValue, url }));
+  assert.equal(typeof storage.localStorage.length, "number");
+  return heard;
+}
+
+test("direct: what one process has written, every other reads at once", async (t) => {
+  const storageDir = temporaryDirectory();
+  const { localStorage } = open(t, { storageDir, mode: "direct" });
+  const peer = await startPeer(t, { storageDir, mode: "direct" });
+  for (let n = 0; n < 50; n++) {
+    await peer.evaluate(`localStorage.setItem("k", "peer ${n}")`);
+    assert.equal(localStorage.getItem("k"), `peer ${n}`);
+    localStorage.setItem("k", `own ${n}`);
+    assert.equal(await peer.evaluate(`localStorage.getItem("k")`), `own ${n}`);
+  }
+  localStorage.clear();
+  assert.equal(await peer.evaluate("localStorage.length"), 0);
+});
+
+test("direct: nothing of two processes that write at once is lost or torn", async (t) => {
+  const storageDir = temporaryDirectory();
+  const storage = open(t, { storageDir, mode: "direct" });
+  const peer = await startPeer(t, { storageDir, mode: "direct" });
+  const writes = (name) => `for (let n = 0; n < 300; n++) { localStorage.setItem("${name}" + n, String(n)); localStorage.setItem("both", "${name}".repeat(500)); }`;
+  const others = peer.evaluate(writes("b"));
+  new Function("localStorage", writes("a"))(storage.localStorage);
+  await others;
+  assert.equal(storage.localStorage.length, 601);
+  assert.match(storage.localStorage.getItem("both"), /^(a{500}|b{500})$/);
+});
+
+for (const mode of ["mirrored", "direct"]) {
+  test(`${mode}: the changes of another process arrive as events, in order, each once`, async (t) => {
+    const storageDir = temporaryDirectory();
+    const storage = open(t, { storageDir, mode });
+    const heard = hearing(storage);
+    const peer = await startPeer(t, { storageDir, url });
+    await peer.evaluate(`
+      localStorage.setItem("a", "1"); localStorage.setItem("a", "1"); localStorage.setItem("a", "\\ud800");
+      localStorage.removeItem("a"); localStorage.removeItem("a"); localStorage.setItem("b", ""); localStorage.clear();
+      for (let n = 0; n < 200; n++) localStorage.setItem("n", String(n));
+    `);
+    await until(() => heard.length >= 205, "205 events");
+    assert.deepEqual(heard.slice(0, 5), [
+      { key: "a", oldValue: null, newValue: "1", url },
+      { key: "a", oldValue: "1", newValue: "\ud800", url },
+      { key: "a", oldValue: "\ud800", newValue: null, url },
+      { key: "b", oldValue: null, newValue: "", url },
+      { key: null, oldValue: null, newValue: null, url },
+    ]);
+    assert.deepEqual(heard.slice(5).map(({ newValue }) => newValue), Array.from({ length: 200 }, (_, n) => String(n)));
+    assert.equal(storage.localStorage.getItem("n"), "199");
+    assert.deepEqual(await peer.evaluate("heard"), []);
+  });
+}
+
+test("mirrored: a script sees no foreign change before it ends its turn, and then it does", async (t) => {
+  const storageDir = temporaryDirectory();
+  const storage = open(t, { storageDir });
+  const heard = hearing(storage);
+  storage.localStorage.setItem("k", "before");
+  storage.flush();
+  const peer = await startPeer(t, { storageDir, mode: "direct" });
+  const written = peer.evaluate(`localStorage.setItem("k", "after"); localStorage.setItem("new", "1")`);
+  const direct = open(t, { storageDir, mode: "direct" });
+  for (const end = performance.now() + 5000; direct.localStorage.getItem("new") === null && performance.now() < end; );
+  assert.equal(direct.localStorage.getItem("k"), "after");
+  assert.equal(storage.localStorage.getItem("k"), "before");
+  storage.flush();
+  assert.equal(storage.localStorage.getItem("k"), "before");
+  await written;
+  await until(() => heard.length === 2, "two events");
+  assert.equal(storage.localStorage.getItem("k"), "after");
+});
+
+test("mirrored: copies that are written at the same time end alike, in content and in order", async (t) => {
+  const storageDir = temporaryDirectory();
+  const storage = open(t, { storageDir });
+  const peers = [await startPeer(t, { storageDir }), await startPeer(t, { storageDir })];
+  const random = (seed) => `
+    let state = ${seed};
+    const random = (below) => (state = (state * 48271) % 2147483647) % below;
+    const round = () => {
+      for (let n = 0; n < 30; n++) {
+        const key = "k" + random(12);
+        const action = random(20);
+        if (action < 12) localStorage.setItem(key, "${seed}-" + random(5));
+        else if (action < 19) localStorage.removeItem(key);
+        else localStorage.clear();
+      }
+    };
+    let rounds = 40;
+    const next = () => (round(), --rounds > 0 ? setImmediate(next) : (storage.flush(), globalThis.done = true));
+    globalThis.done = false;
+    next();
+    undefined;
+  `;
+  const ends = peers.map((peer, n) => peer.evaluate(random(101 + n)));
+  new Function("storage", "localStorage", random(100))(storage, storage.localStorage);
+  await Promise.all(ends);
+  await until(() => globalThis.done, "the end of the own writes");
+  for (const peer of peers) {
+    while (!(await peer.evaluate("globalThis.done"))) await new Promise(setImmediate);
+  }
+  const truth = open(t, { storageDir, mode: "direct" }).snapshot().localStorage;
+  const same = (entries) => JSON.stringify(entries) === JSON.stringify(truth);
+  await until(() => same(storage.snapshot().localStorage), "the own copy like the stored area");
+  for (const peer of peers) {
+    const end = performance.now() + 10_000;
+    let entries;
+    do entries = await peer.evaluate("storage.snapshot().localStorage");
+    while (!same(entries) && performance.now() < end);
+    assert.deepEqual(entries, truth);
+  }
+});
+
+test("mirrored: a write that no longer fits on the server is undone and reported", async (t) => {
+  const storageDir = temporaryDirectory();
+  const storage = open(t, { storageDir, quota: 100 });
+  const heard = hearing(storage);
+  let warning;
+  process.once("warning", (first) => (warning = first));
+  const direct = open(t, { storageDir, mode: "direct" });
+  direct.localStorage.setItem("theirs", "x".repeat(40));
+  storage.localStorage.setItem("ours", "y".repeat(40));
+  await until(() => warning !== undefined, "the warning");
+  assert.equal(warning.name, "QuotaExceededError");
+  assert.match(warning.message, /is undone/);
+  await until(() => storage.localStorage.getItem("ours") === null, "the undoing");
+  assert.equal(storage.localStorage.getItem("theirs"), "x".repeat(40));
+  await until(() => heard.some(({ key, newValue }) => key === "ours" && newValue === null), "the event of the undoing");
+});
+
+test("the asynchronous client hears of others, live and after its server was replaced", async (t) => {
+  const storageDir = temporaryDirectory();
+  const connection = await connect({ server: serverPath(), storageDir });
+  t.after(() => connection.close());
+  const area = await connection.open({ persistent: true });
+  const heard = [];
+  area.addEventListener("storage", (event) => heard.push([event.key, event.newValue, event.area === area]));
+  await area.subscribe({ prefix: "a" });
+  const peer = await startPeer(t, { storageDir, mode: "direct" });
+  await peer.evaluate(`localStorage.setItem("b", "0"); localStorage.setItem("a1", "1")`);
+  await until(() => heard.length === 1, "the first event");
+  const replaced = new Promise((resolve) => connection.addEventListener("reconnect", resolve, { once: true }));
+  process.kill(connection.serverPid, "SIGKILL");
+  await peer.evaluate(`localStorage.setItem("a2", "2")`);
+  await replaced;
+  await peer.evaluate(`localStorage.setItem("a3", "3")`);
+  await until(() => heard.length === 3, "the later events");
+  assert.deepEqual(heard, [["a1", "1", true], ["a2", "2", true], ["a3", "3", true]]);
+});
+
+test("two asynchronous clients count together with transact", async (t) => {
+  const storageDir = temporaryDirectory();
+  const increment = async (area) => {
+    for (let done = 0; done < 100; ) {
+      const value = await area.getItem("n");
+      const set = [{ key: "n", value: String(Number(value ?? 0) + 1) }];
+      try {
+        await area.transact({ if: [{ key: "n", value }], set });
+        done++;
+      } catch (error) {
+        assert.equal(error.message.length > 0, true);
+      }
+    }
+  };
+  const areas = await Promise.all(
+    [1, 2].map(async () => {
+      const connection = await connect({ server: serverPath(), storageDir });
+      t.after(() => connection.close());
+      return connection.open({ persistent: true });
+    }),
+  );
+  await Promise.all(areas.map(increment));
+  assert.equal(await areas[0].getItem("n"), "200");
+});
