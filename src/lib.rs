@@ -1,4 +1,27 @@
 //! The HTML standard's Web Storage over JSON-RPC 2.0, on SQLite.
+//!
+//! A tour, in the order in which a request passes:
+//!
+//! 1. [`transport`] gives a connection its [`input`] and [`output`]; [`background`] waits for signals beside it.
+//! 2. [`server`] is the loop of one connection: it lets [`frame`] divide the bytes, [`message`] (with [`scan`] for
+//!    the usual ones) tell what each is, and runs the method.
+//! 3. [`methods`] is the one table of methods. Their wire types are [`protocol`]'s, [`params`] parses them and
+//!    [`reply`] writes the results; [`openrpc`] describes them all.
+//! 4. [`connection`] finds the area that a handle stands for and the transaction that the call belongs to.
+//! 5. [`area`] has the algorithms of the `Storage` interface, with [`index`] for `key(n)`. Its items are in the
+//!    connection's [`session`] database or in a [`bottle`] of the [`shed`].
+//! 6. [`sqlite`] has every SQL statement.
+//! 7. [`broadcast`] tells listeners of a change, through [`journal`] and [`watch`] those of other processes.
+//!
+//! What always holds:
+//!
+//! - Every call gets one reply, in the order of the calls, also if its handler panics.
+//! - A reply is handed to the output only after what it acknowledges is committed.
+//! - The wire types are not used below [`methods`]; strings are [`dom_string`]s, exact in every 16-bit unit.
+//! - Every write to a file is in a transaction that held the write lock from its beginning and has seen that the
+//!   file is still the one of that name.
+//! - An error gets its code in [`error`] and nowhere else.
+
 pub mod area;
 pub mod background;
 pub mod bottle;
