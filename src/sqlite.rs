@@ -179,12 +179,15 @@ impl Database {
         self.connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")
     }
 
-    /// Looks who wrote the file, without writing to it.
+    /// Looks who wrote the file, without writing to it. All is read in one transaction, because another process
+    /// may be creating the schema.
     fn find_foreign(&self) -> rusqlite::Result<Option<Foreign>> {
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+        self.begin_read()?;
         let version = number("PRAGMA user_version")?;
         let application = number("PRAGMA application_id")?;
         let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        self.commit()?;
         Ok(if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
             Some(Foreign::Application)
         } else if version > SCHEMA_VERSION {
