@@ -15,6 +15,7 @@ pub mod methods;
 pub mod origin;
 pub mod output;
 pub mod params;
+pub mod place;
 pub mod protocol;
 pub mod reply;
 pub mod scan;
