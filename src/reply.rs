@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::dom_string::{DomString, IllFormed, write_json};
 use crate::error::Error;
-use crate::protocol::Item;
 use crate::frame::{Framing, MAX_DECIMAL, decimal, write_decimal};
+use crate::protocol::Item;
 
 /// The replies of one connection that were not yet handed to its output.
 #[derive(Debug)]

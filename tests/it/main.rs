@@ -1,12 +1,17 @@
 //! Tests of the whole server, as its users meet it: through processes and pipes.
 
+mod backpressure;
 mod client;
+mod ends;
 mod files;
 mod folder;
 mod framing;
 mod kill;
+mod model;
 mod peer;
 mod processes;
 mod replaced;
+mod strings;
 mod transact;
 mod transcripts;
+mod units;
