@@ -14,8 +14,9 @@ use crate::broadcast::{Event, Listener, Listeners};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Presence};
 use crate::origin::Origin;
+use crate::place::{self, FileIdentity, Place};
 use crate::protocol::Handle;
-use crate::sqlite::{self, Database, Durability};
+use crate::sqlite::{Database, Durability};
 
 /// The id of the one area in a file.
 pub const AREA: i64 = 1;
@@ -29,8 +30,6 @@ pub struct Bottle {
     file: Arc<FairMutex<BottleFile>>,
     origin: Origin,
     path: PathBuf,
-    /// The shared lock by which processes tell that the file is in use.
-    _lock: std::fs::File,
     checkpointer: Arc<Checkpointer>,
 }
 
@@ -39,9 +38,7 @@ pub struct Bottle {
 pub struct BottleFile {
     database: Database,
     area: Area,
-    origin: Origin,
-    path: PathBuf,
-    durability: Durability,
+    place: Place,
     identity: FileIdentity,
     /// SQLite's number for the state that `area` and `journal` were read in; none yet if `None`.
     data_version: Option<i64>,
@@ -71,40 +68,27 @@ const JOURNAL_PAGE: u64 = 1000;
 /// The exclusive use of a bottle's file within this process.
 pub type BottleGuard = ArcMutexGuard<RawFairMutex, BottleFile>;
 
-/// Which file a path names: device and inode.
-type FileIdentity = (u64, u64);
-
 /// The database connection that moves the WAL into the database, beside the one that works.
 #[derive(Debug, Default)]
 struct Checkpointer {
-    database: Mutex<Option<Database>>,
+    /// The connection, and the file it has open.
+    database: Mutex<Option<(FileIdentity, Database)>>,
     running: AtomicBool,
 }
 
 impl Bottle {
-    /// Wraps an open database. `lock` is held for as long as the bottle is open.
+    /// Opens the bottle at `place`, creating it with `quota` if there is none.
     ///
     /// # Errors
-    /// When the database or the file system fails.
-    pub fn new(
-        database: Database,
-        origin: Origin,
-        path: PathBuf,
-        listeners_dir: PathBuf,
-        durability: Durability,
-        lock: std::fs::File,
-    ) -> Result<Self> {
-        let row = database.area(AREA)?;
-        let identity = identity(&path).ok_or_else(|| Error::Unknown {
-            message: format!("{} vanished while it was opened; nothing was lost, open the area again", path.display()),
-            sqlite_code: None,
-        })?;
+    /// Those of [`Place::open`].
+    pub fn new(place: Place, listeners_dir: PathBuf, quota: u64) -> Result<Self> {
+        let (database, identity) = place.open(quota)?;
+        let row = database.area(AREA).map_err(|error| place.explain(&error))?;
+        let (origin, path) = (place.origin().clone(), place.path().to_owned());
         let file = BottleFile {
             database,
             area: Area::new(AREA, row),
-            origin: origin.clone(),
-            path: path.clone(),
-            durability,
+            place,
             identity,
             data_version: None,
             checkpointed: row.sequence,
@@ -114,7 +98,7 @@ impl Bottle {
             presence: None,
             writing: false,
         };
-        Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, _lock: lock, checkpointer: Arc::default() })
+        Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, checkpointer: Arc::default() })
     }
 
     /// The file.
@@ -143,9 +127,9 @@ impl Bottle {
         }
         file.checkpointed = sequence;
         let checkpointer = Arc::clone(&self.checkpointer);
-        let (path, origin, durability) = (self.path.clone(), self.origin.clone(), file.durability);
+        let (path, identity, durability) = (self.path.clone(), file.identity, file.place.durability());
         let spawned = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            if let Err(error) = checkpointer.run(&path, &origin, durability) {
+            if let Err(error) = checkpointer.run(&path, identity, durability) {
                 tracing::debug!(%error, path = %path.display(), "a background checkpoint failed; the WAL keeps what was written");
             }
             checkpointer.running.store(false, Ordering::Release);
@@ -158,13 +142,21 @@ impl Bottle {
 }
 
 impl Checkpointer {
-    fn run(&self, path: &Path, origin: &Origin, durability: Durability) -> rusqlite::Result<()> {
+    /// Checkpoints the file that is known by `identity`, if the path still names it: the WAL of one file must
+    /// never be moved into another.
+    fn run(&self, path: &Path, identity: FileIdentity, durability: Durability) -> rusqlite::Result<()> {
         let mut database = self.database.lock();
-        if database.is_none() {
-            *database = Database::open_file(path, origin.as_str(), 0, durability)?.ok();
+        if database.as_ref().is_none_or(|(open, _)| *open != identity) {
+            *database = None;
+            let opened = Database::open_for_checkpoints(path, durability)?;
+            if place::identity(path) != Some(identity) {
+                return Ok(());
+            }
+            opened.checkpoint_on_close(true)?;
+            *database = Some((identity, opened));
         }
         match &*database {
-            Some(database) => database.checkpoint(),
+            Some((_, database)) => database.checkpoint(),
             None => Ok(()),
         }
     }
@@ -293,7 +285,7 @@ impl BottleFile {
             self.or_abort(begun)?;
             // A file that was unlinked or renamed over still takes writes, which nobody would ever read again.
             // Looking while the write lock is held leaves no moment for that to happen unnoticed.
-            if identity(&self.path) == Some(self.identity) {
+            if self.place.identity() == Some(self.identity) {
                 break;
             }
             self.database.rollback();
@@ -339,10 +331,7 @@ impl BottleFile {
         self.reopen_if_replaced()?;
         match self.database.flush() {
             Ok(true) => Ok(()),
-            Ok(false) => {
-                let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
-                Err(Error::Timeout { origin: self.origin.to_string(), milliseconds })
-            }
+            Ok(false) => Err(place::timeout(self.place.origin())),
             Err(error) => Err(self.explain(error.into())),
         }
     }
@@ -353,7 +342,7 @@ impl BottleFile {
         self.database.rollback();
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
-            Err(error) => tracing::warn!(%error, path = %self.path.display(), "the area's row could not be read after a rollback"),
+            Err(error) => tracing::warn!(%error, path = %self.place.path().display(), "the area's row could not be read after a rollback"),
         }
         self.explain(error)
     }
@@ -368,7 +357,7 @@ impl BottleFile {
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
         match error {
-            Error::Sqlite(error) => explain(&error, &self.origin, &self.path),
+            Error::Sqlite(error) => self.place.explain(&error),
             other => other,
         }
     }
@@ -378,22 +367,32 @@ impl BottleFile {
     /// # Errors
     /// When there is no sound file and none can be created.
     pub fn reopen_if_replaced(&mut self) -> Result<()> {
-        if identity(&self.path) == Some(self.identity) {
+        if self.place.identity() == Some(self.identity) {
             return Ok(());
         }
-        tracing::warn!(path = %self.path.display(), "the storage file was removed or replaced by somebody else while in use; opening the one that is there now");
-        let quota = self.area.row().quota;
-        crate::shed::create_private(&self.path)?;
-        let opened =
-            Database::open_file(&self.path, self.origin.as_str(), quota, self.durability).map_err(|error| self.explain(error.into()))?;
-        let database = opened.map_err(|foreign| crate::shed::refuse(&foreign, &self.origin, &self.path))?;
-        let row = database.area(AREA).map_err(|error| self.explain(error.into()))?;
+        tracing::warn!(path = %self.place.path().display(), "the storage file was removed or replaced by somebody else while in use; opening the one that is there now");
+        let (database, identity) = self.place.open(self.area.row().quota)?;
+        let row = database.area(AREA).map_err(|error| self.place.explain(&error))?;
         self.database = database;
+        self.identity = identity;
         self.area.load(row);
         self.data_version = None;
-        self.identity = identity(&self.path).unwrap_or_default();
         self.checkpointed = row.sequence;
-        Ok(())
+        self.listen_anew()
+    }
+
+    /// Makes the listeners of this process known in a file that has taken the place of another, and tells them
+    /// that they have missed its changes.
+    fn listen_anew(&mut self) -> Result<()> {
+        self.delivered = self.area.row().sequence;
+        let Some(presence) = self.presence.clone().filter(|_| !self.listeners.is_empty()) else { return Ok(()) };
+        self.listeners.deliver_overflow(self.delivered);
+        let entered = self
+            .database
+            .begin_write()
+            .and_then(|()| presence.enter(&self.database, self.listeners.want_values()))
+            .and_then(|()| self.database.commit());
+        self.or_abort(entered)
     }
 
     /// Reads the area's row and the listeners again if another process has written since the last look.
@@ -418,33 +417,4 @@ impl BottleFile {
             self.explain(error.into())
         })
     }
-}
-
-/// Gives an error of the database its meaning for the bottle of `origin` in the file `path`.
-#[must_use]
-pub fn explain(error: &rusqlite::Error, origin: &Origin, path: &Path) -> Error {
-    let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
-    let path_shown = path.display();
-    if sqlite::is_busy(error) {
-        let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
-        Error::Timeout { origin: origin.to_string(), milliseconds }
-    } else if sqlite::is_full(error) {
-        let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
-        Error::Unknown { message, sqlite_code }
-    } else if sqlite::is_damage(error) {
-        let message = format!(
-            "{path_shown} is damaged ({error}). It was left as it is; close every handle on it and open it again to have it examined."
-        );
-        Error::DataCorruption { message, path: path.to_owned(), moved_to: None }
-    } else {
-        let message = format!("{path_shown} could not be read or written ({error}). The call changed nothing.");
-        Error::Unknown { message, sqlite_code }
-    }
-}
-
-/// Which file the path names now. Looks without opening: closing a database's file would drop the locks that
-/// SQLite holds on it.
-fn identity(path: &Path) -> Option<FileIdentity> {
-    let stat = rustix::fs::lstat(path).ok()?;
-    Some((stat.st_dev, stat.st_ino))
 }

@@ -40,6 +40,7 @@ pub mod openrpc;
 pub mod origin;
 pub mod output;
 pub mod params;
+pub mod place;
 pub mod protocol;
 pub mod reply;
 pub mod scan;

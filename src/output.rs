@@ -115,6 +115,12 @@ impl Output {
         }
     }
 
+    /// Why nothing can be written any more, if that is so.
+    #[must_use]
+    pub fn failure(&self) -> Option<std::io::ErrorKind> {
+        self.shared.state.lock().failed
+    }
+
     /// Ends the writer thread once it has nothing left to write.
     pub fn finish(&self) {
         self.shared.state.lock().dropped = true;

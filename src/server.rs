@@ -1,6 +1,7 @@
 //! One process's server: what its connections share, and the loop of one connection.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,6 +188,14 @@ impl Peer {
             }
         };
         self.finish(None);
+        let end = match self.output.failure() {
+            // Replies that were due are lost, which is no good end, unless the reader itself has gone.
+            Some(error) if !matches!(error, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                tracing::error!(%error, "the output cannot be written, so replies are lost; everything acknowledged is stored");
+                End::Unclean
+            }
+            _ => end,
+        };
         tracing::debug!(?end, "ends");
         end
     }

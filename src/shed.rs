@@ -6,20 +6,21 @@
 mod administration;
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use administration::{BottleInfo, DamagedFile, Removal};
 use parking_lot::Mutex;
 
-use crate::bottle::{Bottle, explain};
+use crate::bottle::Bottle;
 use crate::error::{Error, Result};
 use crate::journal::Presence;
 use crate::origin::Origin;
-use crate::sqlite::{self, Database, Durability, Foreign};
+use crate::place::Place;
+use crate::sqlite::Durability;
 use crate::watch::Watch;
 
 /// The directory of one user's persistent storage.
@@ -30,7 +31,15 @@ pub struct Shed {
     /// What this process needs in order to listen, once it does.
     listening: Mutex<Option<(Arc<Presence>, Watch)>>,
     durability: Durability,
-    bottles: Mutex<HashMap<Origin, Weak<Bottle>>>,
+    bottles: Mutex<HashMap<Origin, Known>>,
+}
+
+/// What this process knows of a bottle.
+struct Known {
+    /// The bottle, while any connection has it open.
+    bottle: Weak<Bottle>,
+    /// Whether a call has met damage in it since it was last examined.
+    damage_seen: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Shed {
@@ -90,34 +99,16 @@ impl Shed {
     /// it is untouched then.
     pub fn open(&self, origin: &Origin, quota: u64) -> Result<Arc<Bottle>> {
         let mut bottles = self.bottles.lock();
-        if let Some(bottle) = bottles.get(origin).and_then(Weak::upgrade) {
+        if let Some(bottle) = bottles.get(origin).and_then(|known| known.bottle.upgrade()) {
             return Ok(bottle);
         }
-        bottles.retain(|_, bottle| bottle.strong_count() > 0);
-        let path = self.path(origin);
-        let lock = Self::lock_shared(&path.with_extension("lock"), origin)?;
-        create_private(&path)?;
-        let mut opened = self.open_database(&path, origin, quota);
-        if matches!(opened, Err(Error::DataCorruption { .. })) {
-            // A disk that fails for a moment looks like damage: only what fails twice, freshly opened, is.
-            opened = self.open_database(&path, origin, quota);
-        }
-        match opened {
-            Ok(database) => {
-                let bottle = Arc::new(
-                    Bottle::new(database, origin.clone(), path.clone(), self.listeners_dir.clone(), self.durability, lock).map_err(
-                        |error| match error {
-                            Error::Sqlite(error) => explain(&error, origin, &path),
-                            other => other,
-                        },
-                    )?,
-                );
-                bottles.insert(origin.clone(), Arc::downgrade(&bottle));
-                Ok(bottle)
-            }
-            Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(&path, origin, &lock, &message)),
-            Err(error) => Err(error),
-        }
+        bottles.retain(|_, known| known.bottle.strong_count() > 0 || known.damage_seen.load(Ordering::Relaxed));
+        let damage_seen = bottles.get(origin).map(|known| Arc::clone(&known.damage_seen)).unwrap_or_default();
+        let known = bottles.entry(origin.clone()).or_insert(Known { bottle: Weak::new(), damage_seen: Arc::clone(&damage_seen) });
+        let place = Place::take(self.path(origin), origin.clone(), self.damaged_dir.clone(), self.durability, damage_seen)?;
+        let bottle = Arc::new(Bottle::new(place, self.listeners_dir.clone(), quota)?);
+        known.bottle = Arc::downgrade(&bottle);
+        Ok(bottle)
     }
 
     /// Gets ready to listen to the changes that other processes make to a bottle. Returns the presence that the
@@ -140,138 +131,6 @@ impl Shed {
     pub fn path(&self, origin: &Origin) -> PathBuf {
         self.bottles_dir.join(format!("{}.sqlite", origin.file_stem()))
     }
-
-    fn open_database(&self, path: &Path, origin: &Origin, quota: u64) -> Result<Database> {
-        match Database::open_file(path, origin.as_str(), quota, self.durability) {
-            Ok(Ok(database)) => Ok(database),
-            Ok(Err(foreign)) => Err(refuse(&foreign, origin, path)),
-            Err(rusqlite::Error::QueryReturnedNoRows) => Err(Error::DataCorruption {
-                message: format!("{} has lost the row of its area", path.display()),
-                path: path.to_owned(),
-                moved_to: None,
-            }),
-            Err(error) => Err(explain(&error, origin, path)),
-        }
-    }
-
-    /// Takes the lock that every user of a bottle holds, so that nobody moves its file away meanwhile.
-    fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
-        let failed = |error: &std::io::Error| Error::Unknown {
-            message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
-            sqlite_code: None,
-        };
-        let file = open_lock(path).map_err(|error| failed(&error))?;
-        let deadline = Instant::now() + sqlite::busy_timeout();
-        loop {
-            match file.try_lock_shared() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(failed(&error)),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                    let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
-                    return Err(Error::Timeout { origin: origin.to_string(), milliseconds });
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-            }
-        }
-    }
-
-    /// Moves a damaged file aside together with its WAL, and says so.
-    fn quarantine(&self, path: &Path, origin: &Origin, lock: &File, found: &str) -> Error {
-        let damaged = |message: String, moved_to: Option<PathBuf>| Error::DataCorruption { message, path: path.to_owned(), moved_to };
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        let moved =
-            lock.unlock().map_err(TryLockError::Error).and_then(|()| lock.try_lock()).map_err(|error| error.to_string()).and_then(|()| {
-                // Another process may have moved the file aside before this one got the lock.
-                if !matches!(self.open_database(path, origin, 0), Err(Error::DataCorruption { .. })) {
-                    return Ok(None);
-                }
-                let target = (0..1000)
-                    .map(|n| self.damaged_dir.join(format!("{}-{seconds}-{n}.sqlite", origin.file_stem())))
-                    .find(|target| !target.exists())
-                    .ok_or("a thousand files were moved aside within this second")?;
-                for suffix in ["-wal", "-shm", ""] {
-                    let (from, to) = (with_suffix(path, suffix), with_suffix(&target, suffix));
-                    match fs::rename(&from, &to) {
-                        Err(error) if error.kind() != std::io::ErrorKind::NotFound || suffix.is_empty() => return Err(error.to_string()),
-                        _ => {}
-                    }
-                }
-                Ok(Some(target))
-            });
-        match moved {
-            Ok(Some(target)) => {
-                tracing::error!(%origin, from = %path.display(), to = %target.display(), "a damaged storage file was moved aside");
-                let message = format!(
-                    "{found} It was moved to {}, complete; nothing was deleted. Opening {origin} again starts with empty storage.",
-                    target.display()
-                );
-                damaged(message, Some(target))
-            }
-            Ok(None) => damaged(format!("{found} Another process has replaced it meanwhile; open {origin} again."), None),
-            Err(why) => damaged(
-                format!(
-                    "{found} It could not be moved aside ({why}), because other processes have it open or the directory cannot be written; nothing was changed."
-                ),
-                None,
-            ),
-        }
-    }
-}
-
-/// Opens the file whose lock says that a bottle is in use.
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
-        .open(path)
-}
-
-/// Creates an empty file that only its owner can read, if there is none. SQLite gives the WAL the same
-/// permissions.
-///
-/// # Errors
-/// When the file cannot be created, or something else has its name.
-pub fn create_private(path: &Path) -> Result<()> {
-    let failed = |message: String| Error::Unknown { message, sqlite_code: None };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let metadata = fs::symlink_metadata(path);
-            match metadata {
-                Ok(metadata) if metadata.is_file() => Ok(()),
-                Ok(_) => Err(failed(format!("{} is no regular file; it was left alone. Move it away to use this origin.", path.display()))),
-                Err(error) => Err(failed(format!("{} cannot be looked at ({error})", path.display()))),
-            }
-        }
-        Err(error) => Err(failed(format!("{} cannot be created ({error})", path.display()))),
-    }
-}
-
-/// Why a sound file is not used.
-#[must_use]
-pub fn refuse(foreign: &Foreign, origin: &Origin, path: &Path) -> Error {
-    let path = path.display();
-    Error::NotSupported(match foreign {
-        Foreign::NewerSchema(version) => format!(
-            "{path} was written by a newer webstorage-server (schema {version}, this one knows {}). It was not touched; use the newer program for {origin}.",
-            sqlite::SCHEMA_VERSION
-        ),
-        Foreign::Application => format!("{path} is another program's database. It was not touched; move it away to use {origin}."),
-        Foreign::Origin(owner) => {
-            format!("{path} holds the storage of {owner}, not of {origin}. It was not touched; move it away to use {origin}.")
-        }
-    })
-}
-
-/// Appends to a file name, as SQLite does for the files that belong to a database.
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn make_dir(path: &Path) -> std::io::Result<()> {

@@ -141,37 +141,60 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens a file, creating it if there is none, and brings it to WAL mode and the current schema.
+    /// Opens a file, which may be empty, and brings it to WAL mode and the current schema.
     ///
     /// `path` must be absolute and in a directory without symbolic links. Several processes may open one
-    /// new file at the same time.
+    /// new file at the same time. Closing leaves a WAL that was found as it is, until [`Database::checkpoint_on_close`].
     ///
     /// # Errors
     /// When SQLite fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
     /// was not touched.
     pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut database = Database { connection: Connection::open_with_flags(path, flags)? };
-        database.harden()?;
-        database.connection.busy_handler(Some(wait_for_lock))?;
+        let database = Database::open_existing(path)?;
         if let Some(foreign) = database.find_foreign()? {
             return Ok(Err(foreign));
         }
         database.enter_wal_mode()?;
-        let synchronous = match durability {
-            Durability::Normal => "NORMAL",
-            Durability::Full => "FULL",
-        };
-        database.connection.execute_batch(&format!(
-            "PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864;"
-        ))?;
+        database.set_durability(durability)?;
         database.migrate(origin, quota)?;
         // Another origin's file under this name can only have been put there by hand.
         let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
         Ok(if owner == origin { Ok(database) } else { Err(Foreign::Origin(owner)) })
+    }
+
+    /// Opens a file that another connection of this process has opened with [`Database::open_file`], for
+    /// [`Database::checkpoint`] only.
+    pub fn open_for_checkpoints(path: &Path, durability: Durability) -> rusqlite::Result<Self> {
+        let database = Database::open_existing(path)?;
+        database.set_durability(durability)?;
+        Ok(database)
+    }
+
+    /// Whether closing the last connection to the file moves the WAL into it and deletes the WAL.
+    pub fn checkpoint_on_close(&self, on: bool) -> rusqlite::Result<()> {
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(drop)
+    }
+
+    fn open_existing(path: &Path) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut database = Database { connection: Connection::open_with_flags(path, flags)? };
+        // A WAL is data: it must neither be moved into a file that turns out to be damaged or not ours, nor deleted.
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        database.checkpoint_on_close(!std::fs::symlink_metadata(wal).is_ok_and(|wal| wal.len() > 0))?;
+        database.harden()?;
+        database.connection.busy_handler(Some(wait_for_lock))?;
+        Ok(database)
+    }
+
+    fn set_durability(&self, durability: Durability) -> rusqlite::Result<()> {
+        let synchronous = match durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        self.connection.execute_batch(&format!(
+            "PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864;"
+        ))
     }
 
     /// Settings that take rights away from the SQL of a file that somebody else may have written.
@@ -182,12 +205,15 @@ impl Database {
         self.connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")
     }
 
-    /// Looks who wrote the file, without writing to it.
+    /// Looks who wrote the file, without writing to it. All is read in one transaction, because another process
+    /// may be creating the schema.
     fn find_foreign(&self) -> rusqlite::Result<Option<Foreign>> {
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+        self.begin_read()?;
         let version = number("PRAGMA user_version")?;
         let application = number("PRAGMA application_id")?;
         let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        self.commit()?;
         Ok(if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
             Some(Foreign::Application)
         } else if version > SCHEMA_VERSION {

@@ -2,12 +2,15 @@
 
 use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Shed, open_lock, refuse, with_suffix};
-use crate::bottle::{AREA, explain};
+use super::Shed;
+use crate::bottle::AREA;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
+use crate::place::{Place, open_lock, with_suffix};
 use crate::sqlite::{AreaRow, Database, Salvaged};
 
 /// What is known of a bottle from outside.
@@ -59,10 +62,10 @@ impl Shed {
             }
         }
         paths.sort();
-        Ok(paths.into_iter().map(Self::bottle_info).collect())
+        Ok(paths.into_iter().map(|path| self.bottle_info(path)).collect())
     }
 
-    fn bottle_info(path: PathBuf) -> BottleInfo {
+    fn bottle_info(&self, path: PathBuf) -> BottleInfo {
         let (mut size, mut changed) = (0, UNIX_EPOCH);
         for suffix in ["", "-wal"] {
             if let Ok(metadata) = fs::symlink_metadata(with_suffix(&path, suffix)) {
@@ -70,23 +73,28 @@ impl Shed {
                 changed = changed.max(metadata.modified().unwrap_or(UNIX_EPOCH));
             }
         }
-        let content = Self::look(&path);
+        let content = self.look(&path);
         BottleInfo { path, size, changed: milliseconds(changed), content }
     }
 
     /// Reads origin and row. The lock keeps others from moving the file away meanwhile.
-    fn look(path: &Path) -> Result<(String, AreaRow)> {
+    fn look(&self, path: &Path) -> Result<(String, AreaRow)> {
         let unknown = Origin::parse("null")?;
-        let _lock = Self::lock_shared(&path.with_extension("lock"), &unknown)?;
+        let place = self.place(path.to_owned(), unknown)?;
         let looked = Database::inspect(path).and_then(|database| match database {
             Ok(database) => Ok(Ok((database.owner()?, database.area(AREA)?))),
             Err(foreign) => Ok(Err(foreign)),
         });
         match looked {
             Ok(Ok(content)) => Ok(content),
-            Ok(Err(foreign)) => Err(refuse(&foreign, &unknown, path)),
-            Err(error) => Err(explain(&error, &unknown, path)),
+            Ok(Err(foreign)) => Err(place.refuse(&foreign)),
+            Err(error) => Err(place.explain(&error)),
         }
+    }
+
+    /// The place of a bottle that is looked at from outside.
+    fn place(&self, path: PathBuf, origin: Origin) -> Result<Place> {
+        Place::take(path, origin, self.damaged_dir.clone(), self.durability, Arc::default())
     }
 
     /// The size of a bottle's files, in bytes.
@@ -105,15 +113,15 @@ impl Shed {
         if fs::symlink_metadata(&path).is_err() {
             return Ok(None);
         }
-        let _lock = Self::lock_shared(&path.with_extension("lock"), origin)?;
+        let place = self.place(path.clone(), origin.clone())?;
         let checked = Database::inspect(&path).and_then(|database| match database {
             Ok(database) => database.problems(AREA, crate::area::ids(AREA)).map(Ok),
             Err(foreign) => Ok(Err(foreign)),
         });
         match checked {
             Ok(Ok(problems)) => Ok(Some(problems)),
-            Ok(Err(foreign)) => Err(refuse(&foreign, origin, &path)),
-            Err(error) => match explain(&error, origin, &path) {
+            Ok(Err(foreign)) => Err(place.refuse(&foreign)),
+            Err(error) => match place.explain(&error) {
                 Error::DataCorruption { message, .. } => Ok(Some(vec![message])),
                 other => Err(other),
             },
@@ -131,7 +139,7 @@ impl Shed {
         if fs::symlink_metadata(&path).is_err() {
             return Ok(Removal::Absent);
         }
-        if bottles.get(origin).is_some_and(|bottle| bottle.strong_count() > 0) {
+        if bottles.get(origin).is_some_and(|known| known.bottle.strong_count() > 0) {
             return Ok(Removal::InUse);
         }
         let lock_path = path.with_extension("lock");

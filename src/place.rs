@@ -1,0 +1,400 @@
+//! A bottle's place in the shed: its file, the files that SQLite keeps beside it, and the lock that says it is
+//! in use.
+//!
+//! A database, its WAL and its shared memory belong together: SQLite takes whatever WAL lies beside a database
+//! for its own, and a database that was put in the place of another would be overwritten with pages of the old
+//! one. So each opening notes in the lock file which three files belong together, and what is left of a
+//! database that was removed or replaced is moved aside before its successor is opened.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::sqlite::{self, Database, Durability, Foreign};
+
+/// For how long a damaged file is not moved aside because others hold its lock. Those who are about to move it
+/// too let go of it soon.
+const QUARANTINE_WAIT: Duration = Duration::from_secs(1);
+
+/// How often an opening is tried again because the file was replaced meanwhile.
+const MAX_REPLACED: usize = 100;
+
+/// Which file a path names: device and inode.
+pub type FileIdentity = (u64, u64);
+
+/// Where the bottle of an origin is. The bottle is in use for as long as this exists.
+#[derive(Debug)]
+pub struct Place {
+    origin: Origin,
+    path: PathBuf,
+    damaged_dir: PathBuf,
+    durability: Durability,
+    /// Locked by everybody who uses the bottle, so that nobody moves its files away meanwhile.
+    lock: File,
+    damage_seen: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// Takes the place of the bottle in the file `path`. `damage_seen` is set when a call meets damage in it,
+    /// and makes the next opening examine the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if there is no lock to be had, [`Error::Timeout`] if somebody keeps it.
+    pub fn take(path: PathBuf, origin: Origin, damaged_dir: PathBuf, durability: Durability, damage_seen: Arc<AtomicBool>) -> Result<Self> {
+        let lock = lock_shared(&path.with_extension("lock"), &origin)?;
+        Ok(Place { origin, path, damaged_dir, durability, lock, damage_seen })
+    }
+
+    /// The origin whose bottle is here.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How safe writes are from a loss of power.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Opens the database that is here now, creating it with `quota` if there is none, and says which file that
+    /// is. A damaged one is moved aside.
+    ///
+    /// # Errors
+    /// [`Error::DataCorruption`] if the file was moved aside; opening again gives an empty bottle then.
+    /// [`Error::Unknown`], [`Error::Timeout`] or [`Error::NotSupported`] if it cannot be used; it is untouched
+    /// then.
+    pub fn open(&self, quota: u64) -> Result<(Database, FileIdentity)> {
+        let mut opened = self.try_open(quota);
+        if matches!(opened, Err(Error::DataCorruption { .. })) {
+            // A disk that fails for a moment looks like damage: only what fails twice, freshly opened, is.
+            opened = self.try_open(quota);
+        }
+        match opened {
+            Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(quota, &message)),
+            opened => {
+                if opened.is_ok() {
+                    self.damage_seen.store(false, Ordering::Relaxed);
+                }
+                opened
+            }
+        }
+    }
+
+    /// Which file is here now. Looks without opening: closing a database's file would drop the locks that
+    /// SQLite holds on it.
+    #[must_use]
+    pub fn identity(&self) -> Option<FileIdentity> {
+        identity(&self.path)
+    }
+
+    /// Gives an error of the database its meaning for this bottle.
+    #[must_use]
+    pub fn explain(&self, error: &rusqlite::Error) -> Error {
+        let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
+        let path_shown = self.path.display();
+        if sqlite::is_busy(error) {
+            timeout(&self.origin)
+        } else if sqlite::is_full(error) {
+            let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
+            Error::Unknown { message, sqlite_code }
+        } else if sqlite::is_damage(error) {
+            self.damage_seen.store(true, Ordering::Relaxed);
+            let message = format!(
+                "{path_shown} is damaged ({error}). It was left as it is; close every handle on it and open it again to have it examined."
+            );
+            self.damaged(message, None)
+        } else {
+            let message = format!("{path_shown} could not be read or written ({error}). The call changed nothing.");
+            Error::Unknown { message, sqlite_code }
+        }
+    }
+
+    /// Opens the database, without doing anything about damage.
+    fn try_open(&self, quota: u64) -> Result<(Database, FileIdentity)> {
+        for _ in 0..MAX_REPLACED {
+            self.part_from_former()?;
+            create_private(&self.path)?;
+            let identity = self.identity();
+            // The file may have been put here just now; from here on such a change is seen in its identity.
+            self.part_from_former()?;
+            if length(&self.path) == 0 && length(&with_suffix(&self.path, "-wal")) > 0 {
+                // SQLite would take it for a new database and delete the WAL.
+                return Err(self.damaged(format!("{} is empty, but its WAL is not.", self.path.display()), None));
+            }
+            let database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability) {
+                Ok(Ok(database)) => database,
+                Ok(Err(foreign)) => return Err(self.refuse(&foreign)),
+                Err(rusqlite::Error::QueryReturnedNoRows) => {
+                    return Err(self.damaged(format!("{} has lost the row of its area.", self.path.display()), None));
+                }
+                Err(error) if sqlite::is_damage(&error) => {
+                    return Err(self.damaged(format!("{} is damaged ({error}).", self.path.display()), None));
+                }
+                Err(error) => return Err(self.explain(&error)),
+            };
+            if let Some(identity) = identity
+                && self.identity() == Some(identity)
+            {
+                self.examine(&database)?;
+                database.checkpoint_on_close(true).map_err(|error| self.explain(&error))?;
+                self.note_companions()?;
+                return Ok((database, identity));
+            }
+        }
+        Err(self.failed(&"it was replaced again and again while it was opened"))
+    }
+
+    /// Looks at the whole database if a call has met damage in it. That takes too long to do it each time.
+    fn examine(&self, database: &Database) -> Result<()> {
+        if !self.damage_seen.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match database.find_damage().map_err(|error| self.explain(&error))? {
+            None => Ok(()),
+            Some(finding) => Err(self.damaged(format!("{} is damaged ({finding}).", self.path.display()), None)),
+        }
+    }
+
+    /// Moves the WAL of a database that was here before aside, and removes its shared memory, which says
+    /// nothing without it.
+    fn part_from_former(&self) -> Result<()> {
+        let _turn = self.turn()?;
+        let noted = self.noted().map_err(|error| self.failed(&error))?;
+        let noted: Vec<&str> = noted.split_whitespace().collect();
+        let [database, wal, shm] = self.companions();
+        let replaced = noted.first().is_some_and(|noted| *noted != database);
+        let is_former = |position: usize, now: &str| now != ABSENT && (database == ABSENT || replaced && noted.get(position) == Some(&now));
+        if is_former(1, &wal) {
+            let from = with_suffix(&self.path, "-wal");
+            let target = with_suffix(&self.free_target().map_err(|error| self.failed(&error))?, "-wal");
+            fs::rename(&from, &target).map_err(|error| self.failed(&error))?;
+            tracing::warn!(origin = %self.origin, to = %target.display(), "a storage file was removed or replaced by somebody else; its WAL was moved aside");
+        }
+        if is_former(2, &shm) {
+            fs::remove_file(with_suffix(&self.path, "-shm")).map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the files that are here now belong together.
+    fn note_companions(&self) -> Result<()> {
+        let _turn = self.turn()?;
+        let note = self.companions().join(" ");
+        let written = self.noted().and_then(|noted| {
+            if noted == note {
+                return Ok(());
+            }
+            self.lock.set_len(0)?;
+            self.lock.write_all_at(note.as_bytes(), 0)
+        });
+        // Without space for the note a later replacement is not noticed, which is no reason to refuse this use.
+        if let Err(error) = written {
+            tracing::debug!(%error, origin = %self.origin, "which files belong together could not be noted");
+        }
+        Ok(())
+    }
+
+    fn noted(&self) -> std::io::Result<String> {
+        let mut bytes = [0; 256];
+        let count = self.lock.read_at(&mut bytes, 0)?;
+        Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
+    }
+
+    /// What tells the database, its WAL and its shared memory from others of the same names.
+    fn companions(&self) -> [String; 3] {
+        ["", "-wal", "-shm"].map(|suffix| match fs::symlink_metadata(with_suffix(&self.path, suffix)) {
+            Ok(metadata) => {
+                // Numbers of inodes are used again, times of creation are not.
+                let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).map_or(0, |born| born.as_nanos());
+                format!("{}:{}:{born}", metadata.dev(), metadata.ino())
+            }
+            Err(_) => ABSENT.to_owned(),
+        })
+    }
+
+    /// Keeps other processes from looking at the companions of any bottle of this shed while they are changed.
+    fn turn(&self) -> Result<File> {
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let turn = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
+        turn.map_err(|error| self.failed(&error))
+    }
+
+    /// Moves a damaged file aside together with its WAL, and says so.
+    fn quarantine(&self, quota: u64, found: &str) -> Error {
+        match self.lock_alone().and_then(|()| self.move_aside(quota)) {
+            Ok(Some(target)) => {
+                tracing::error!(origin = %self.origin, from = %self.path.display(), to = %target.display(), "a damaged storage file was moved aside");
+                let message = format!(
+                    "{found} It was moved to {}, complete; nothing was deleted. Opening {} again starts with empty storage.",
+                    target.display(),
+                    self.origin
+                );
+                self.damaged(message, Some(target))
+            }
+            Ok(None) => self.damaged(format!("{found} Another process has replaced it meanwhile; open {} again.", self.origin), None),
+            Err(why) => self.damaged(
+                format!(
+                    "{found} It could not be moved aside ({why}), because other processes have it open or the directory cannot be written; nothing was changed."
+                ),
+                None,
+            ),
+        }
+    }
+
+    fn lock_alone(&self) -> std::io::Result<()> {
+        let deadline = Instant::now() + QUARANTINE_WAIT;
+        self.lock.unlock()?;
+        loop {
+            match self.lock.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(std::io::ErrorKind::WouldBlock.into()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Moves the file to the damaged ones and says where it is. `None` if another process has done that before
+    /// this one got the lock.
+    fn move_aside(&self, quota: u64) -> std::io::Result<Option<PathBuf>> {
+        if self.identity().is_none() || !matches!(self.try_open(quota), Err(Error::DataCorruption { .. })) {
+            return Ok(None);
+        }
+        let target = self.free_target()?;
+        for suffix in ["-wal", "-shm", ""] {
+            match fs::rename(with_suffix(&self.path, suffix), with_suffix(&target, suffix)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound || suffix.is_empty() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(Some(target))
+    }
+
+    /// A name among the damaged files that is free for a database and for its WAL.
+    fn free_target(&self) -> std::io::Result<PathBuf> {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        (0..1000)
+            .map(|n| self.damaged_dir.join(format!("{}-{seconds}-{n}.sqlite", self.origin.file_stem())))
+            .find(|target| ["", "-wal"].iter().all(|suffix| identity(&with_suffix(target, suffix)).is_none()))
+            .ok_or_else(|| std::io::Error::other("a thousand files were moved aside within this second"))
+    }
+
+    /// Why a sound file is not used.
+    #[must_use]
+    pub fn refuse(&self, foreign: &Foreign) -> Error {
+        let (origin, path) = (&self.origin, self.path.display());
+        Error::NotSupported(match foreign {
+            Foreign::NewerSchema(version) => format!(
+                "{path} was written by a newer webstorage-server (schema {version}, this one knows {}). It was not touched; use the newer program for {origin}.",
+                sqlite::SCHEMA_VERSION
+            ),
+            Foreign::Application => format!("{path} is another program's database. It was not touched; move it away to use {origin}."),
+            Foreign::Origin(owner) => {
+                format!("{path} holds the storage of {owner}, not of {origin}. It was not touched; move it away to use {origin}.")
+            }
+        })
+    }
+
+    fn damaged(&self, message: String, moved_to: Option<PathBuf>) -> Error {
+        Error::DataCorruption { message, path: self.path.clone(), moved_to }
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> Error {
+        Error::Unknown {
+            message: format!("{} cannot be used ({error}). The call changed nothing.", self.path.display()),
+            sqlite_code: None,
+        }
+    }
+}
+
+/// In the place of the identity of a file that is not there.
+const ABSENT: &str = "-";
+
+/// Which file a path names now, without opening it.
+#[must_use]
+pub fn identity(path: &Path) -> Option<FileIdentity> {
+    let stat = rustix::fs::lstat(path).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+fn length(path: &Path) -> u64 {
+    fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// What a call says that waited too long for other processes.
+#[must_use]
+pub fn timeout(origin: &Origin) -> Error {
+    let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
+    Error::Timeout { origin: origin.to_string(), milliseconds }
+}
+
+/// Opens the file whose lock says that a bottle is in use.
+///
+/// # Errors
+/// Those of the file system.
+pub fn open_lock(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
+        .open(path)
+}
+
+/// Takes the lock that every user of a bottle holds, so that nobody moves its file away meanwhile.
+fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
+    let failed = |error: &std::io::Error| Error::Unknown {
+        message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
+        sqlite_code: None,
+    };
+    let file = open_lock(path).map_err(|error| failed(&error))?;
+    let deadline = Instant::now() + sqlite::busy_timeout();
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(timeout(origin)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// Creates an empty file that only its owner can read, if there is none. SQLite gives the WAL the same
+/// permissions.
+fn create_private(path: &Path) -> Result<()> {
+    let failed = |message: String| Error::Unknown { message, sqlite_code: None };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let metadata = fs::symlink_metadata(path);
+            match metadata {
+                Ok(metadata) if metadata.is_file() => Ok(()),
+                Ok(_) => Err(failed(format!("{} is no regular file; it was left alone. Move it away to use this origin.", path.display()))),
+                Err(error) => Err(failed(format!("{} cannot be looked at ({error})", path.display()))),
+            }
+        }
+        Err(error) => Err(failed(format!("{} cannot be created ({error})", path.display()))),
+    }
+}
+
+/// Appends to a file name, as SQLite does for the files that belong to a database.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
