@@ -2,6 +2,8 @@
 //! dropping it kills its own process and no other.
 
 use std::ffi::OsStr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub struct Peer {
-    process: Process,
+    /// The server, if it was started for this connection.
+    process: Option<Process>,
     connection: Connection,
 }
 
@@ -31,7 +34,28 @@ impl Peer {
     pub fn spawn(framing: Framing, command: &mut Command) -> Self {
         let mut process = Process::start(command).expect("the server was built and starts");
         let connection = process.stdio(framing).expect("a new process has both of its pipes");
-        Self { process, connection }
+        Self { process: Some(process), connection }
+    }
+
+    /// Connects to the socket of a server that somebody else has started.
+    pub fn connect(framing: Framing, socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).expect("the server listens");
+        let output = stream.try_clone().expect("descriptors are left");
+        let connection = Connection::new(framing, stream, output, |output| {
+            // It fails when the server has closed the connection first.
+            let _closed = output.shutdown(std::net::Shutdown::Write);
+        });
+        Self { process: None, connection }
+    }
+
+    /// The id of the server's process.
+    pub fn id(&mut self) -> u32 {
+        self.started().id()
+    }
+
+    /// Kills the server, as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.started().kill().expect("the process is ours to kill");
     }
 
     /// Sends a message.
@@ -54,7 +78,7 @@ impl Peer {
         match self.connection.receive(PATIENCE) {
             Ok(Incoming::Message(body)) => Some(String::from_utf8(body).expect("messages are UTF-8")),
             Ok(Incoming::End) => None,
-            Err(silence) => panic!("{silence}\nthe server's log:\n{}", self.process.logged()),
+            Err(silence) => panic!("{silence}\nthe server's log:\n{}", self.logged()),
         }
     }
 
@@ -66,7 +90,15 @@ impl Peer {
 
     /// Waits for the process to end by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        let status = self.process.wait(PATIENCE).expect("the process is ours to wait for");
-        status.unwrap_or_else(|| panic!("the server still runs; its log:\n{}", self.process.logged()))
+        let status = self.started().wait(PATIENCE).expect("the process is ours to wait for");
+        status.unwrap_or_else(|| panic!("the server still runs; its log:\n{}", self.logged()))
+    }
+
+    fn started(&mut self) -> &mut Process {
+        self.process.as_mut().expect("this connection has started its server")
+    }
+
+    fn logged(&mut self) -> String {
+        self.process.as_mut().map(Process::logged).unwrap_or_default()
     }
 }
