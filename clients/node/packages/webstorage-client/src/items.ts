@@ -1,66 +1,24 @@
 const BLOCK_BITS = 8;
+const REMOVED = -1;
 
 /**
- * The keys by position. A removed key leaves a hole, and the living keys of every block of 256
- * positions are counted, so that neither a removal nor `at(n)` after one walks over all keys.
+ * The items of an area in insertion order, with their usage: two bytes for each UTF-16 unit.
+ *
+ * Every item has a slot, and slots are in key order. A removed item leaves a hole, and the items of
+ * every block of 256 slots are counted, so that neither a removal nor `key(n)` after one walks over
+ * all items. Removed keys stay in the map without a slot: a `Map` that loses a key and gets one again
+ * rebuilds itself each time. Holes and removed keys go when they outnumber the items.
  */
-class KeyIndex {
-  #slots: (string | undefined)[];
-  #slotOf = new Map<string, number>();
-  #living: number[] = [];
-  #count: number;
-
-  constructor(keys: Iterable<string>) {
-    this.#slots = [...keys];
-    this.#count = this.#slots.length;
-    this.#slots.forEach((key, slot) => {
-      this.#slotOf.set(key as string, slot);
-      this.#living[slot >> BLOCK_BITS] = (this.#living[slot >> BLOCK_BITS] ?? 0) + 1;
-    });
-  }
-
-  /** True while holes are worth their walk; otherwise the index should be built anew. */
-  get dense(): boolean {
-    return this.#slots.length <= 2 * this.#count + 512;
-  }
-
-  append(key: string): void {
-    const slot = this.#slots.push(key) - 1;
-    this.#slotOf.set(key, slot);
-    this.#living[slot >> BLOCK_BITS] = (this.#living[slot >> BLOCK_BITS] ?? 0) + 1;
-    this.#count++;
-  }
-
-  remove(key: string): void {
-    const slot = this.#slotOf.get(key) as number;
-    this.#slotOf.delete(key);
-    this.#slots[slot] = undefined;
-    this.#living[slot >> BLOCK_BITS]--;
-    this.#count--;
-  }
-
-  at(position: number): string | undefined {
-    if (position >= this.#count) return undefined;
-    if (this.#slots.length === this.#count) return this.#slots[position];
-    let block = 0;
-    let left = position;
-    while (left >= this.#living[block]) left -= this.#living[block++];
-    for (let slot = block << BLOCK_BITS; ; slot++) {
-      const key = this.#slots[slot];
-      if (key !== undefined && left-- === 0) return key;
-    }
-  }
-}
-
-/** The items of an area in insertion order, with their usage: two bytes for each UTF-16 unit. */
 export class Items {
-  #values = new Map<string, string>();
+  #slotOf = new Map<string, number>();
+  #keys: (string | undefined)[] = [];
+  #values: (string | undefined)[] = [];
+  #blocks: number[] = [];
+  #length = 0;
   #usage = 0;
-  // Most programs never ask for key(n), so the index is built for the first one that does.
-  #index: KeyIndex | undefined;
 
   get length(): number {
-    return this.#values.size;
+    return this.#length;
   }
 
   get usage(): number {
@@ -68,48 +26,81 @@ export class Items {
   }
 
   get(key: string): string | undefined {
-    return this.#values.get(key);
+    const slot = this.#slotOf.get(key);
+    return slot === undefined || slot === REMOVED ? undefined : this.#values[slot];
   }
 
   key(position: number): string | null {
-    if (this.#index === undefined || !this.#index.dense) {
-      if (position >= this.#values.size) return null;
-      this.#index = new KeyIndex(this.#values.keys());
+    if (position >= this.#length) return null;
+    if (this.#keys.length === this.#length) return this.#keys[position] as string;
+    let block = 0;
+    let left = position;
+    while (left >= this.#blocks[block]) left -= this.#blocks[block++];
+    for (let slot = block << BLOCK_BITS; ; slot++) {
+      const key = this.#keys[slot];
+      if (key !== undefined && left-- === 0) return key;
     }
-    return this.#index.at(position) ?? null;
   }
 
   keys(): string[] {
-    return [...this.#values.keys()];
+    return this.#keys.length === this.#length ? (this.#keys.slice() as string[]) : this.#keys.filter((key) => key !== undefined);
   }
 
-  entries(): IterableIterator<[string, string]> {
-    return this.#values.entries();
-  }
-
-  /** Stores an item; a key that is there keeps its place. `old` is its value, if it is known. */
-  set(key: string, value: string, old: string | undefined = this.#values.get(key)): void {
-    if (old === undefined) {
-      this.#usage += 2 * (key.length + value.length);
-      this.#index?.append(key);
-    } else {
-      this.#usage += 2 * (value.length - old.length);
+  *entries(): IterableIterator<[string, string]> {
+    for (let slot = 0; slot < this.#keys.length; slot++) {
+      const key = this.#keys[slot];
+      if (key !== undefined) yield [key, this.#values[slot] as string];
     }
-    this.#values.set(key, value);
+  }
+
+  /** Stores an item; a key that is there keeps its place. */
+  set(key: string, value: string): void {
+    const slot = this.#slotOf.get(key);
+    if (slot !== undefined && slot !== REMOVED) {
+      this.#usage += 2 * (value.length - (this.#values[slot] as string).length);
+      this.#values[slot] = value;
+      return;
+    }
+    this.#usage += 2 * (key.length + value.length);
+    this.#append(key, value);
   }
 
   delete(key: string): boolean {
-    const old = this.#values.get(key);
-    if (old === undefined) return false;
-    this.#usage -= 2 * (key.length + old.length);
-    this.#values.delete(key);
-    this.#index?.remove(key);
+    const slot = this.#slotOf.get(key);
+    if (slot === undefined || slot === REMOVED) return false;
+    this.#usage -= 2 * (key.length + (this.#values[slot] as string).length);
+    this.#slotOf.set(key, REMOVED);
+    this.#keys[slot] = undefined;
+    this.#values[slot] = undefined;
+    this.#blocks[slot >> BLOCK_BITS]--;
+    this.#length--;
+    if (this.#keys.length > 2 * this.#length + 1024) this.#compact();
     return true;
   }
 
   clear(): void {
-    this.#values.clear();
+    this.#slotOf.clear();
+    this.#keys = [];
+    this.#values = [];
+    this.#blocks = [];
+    this.#length = 0;
     this.#usage = 0;
-    this.#index = undefined;
+  }
+
+  #append(key: string, value: string): void {
+    const slot = this.#keys.length;
+    this.#slotOf.set(key, slot);
+    this.#keys.push(key);
+    this.#values.push(value);
+    this.#blocks[slot >> BLOCK_BITS] = (this.#blocks[slot >> BLOCK_BITS] ?? 0) + 1;
+    this.#length++;
+  }
+
+  #compact(): void {
+    const entries = [...this.entries()];
+    const usage = this.#usage;
+    this.clear();
+    this.#usage = usage;
+    for (const [key, value] of entries) this.#append(key, value);
   }
 }

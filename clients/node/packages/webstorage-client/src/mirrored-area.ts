@@ -86,7 +86,7 @@ export class MirroredArea {
       throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
     }
     this.post("storage/setItem", `[${view.handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
-    items.set(key, value, old);
+    items.set(key, value);
     this.#pending?.wrote(key, value, old === undefined);
     if (!silent) this.#broadcast(view, key, old ?? null, value);
   }

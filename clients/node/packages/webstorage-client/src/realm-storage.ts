@@ -125,11 +125,6 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
   Object.defineProperties(prototype, Object.getOwnPropertyDescriptors(members));
   Object.defineProperty(prototype, "constructor", { value: Storage, writable: true, enumerable: false, configurable: true });
   Object.defineProperty(prototype, Symbol.toStringTag, { value: "Storage", writable: false, enumerable: false, configurable: true });
-  /** WebIDL's named property visibility: members of the object and of its prototypes come first. */
-  function visible(target: object, slot: Slot, property: string): string | null {
-    return property in target ? null : slot.area.getItem(property);
-  }
-
   // Chromium lets an own property stand before an inherited member, which is what spies rely on. WebIDL
   // makes an item of it instead; `strict` asks for that.
   function ordinary(target: object, property: string): boolean {
@@ -155,10 +150,18 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
         throw settings.exceptionFor(error);
       }
     }
+    // Properties are read in long runs, where a closure for each would be the greater part of the cost.
+    function item(property: string): string | null {
+      try {
+        return slot.area.getItem(property);
+      } catch (error) {
+        throw settings.exceptionFor(error);
+      }
+    }
     function getOwnPropertyDescriptor(target: object, property: PropertyKey): PropertyDescriptor | undefined {
-      if (typeof property === "string") {
-        const value = guarded(() => visible(target, slot, property));
-        if (value !== null) return { value, writable: true, enumerable: true, configurable: true };
+      if (typeof property === "string" && !(property in target)) {
+        const value = item(property);
+        return value === null ? undefined : { value, writable: true, enumerable: true, configurable: true };
       }
       return Reflect.getOwnPropertyDescriptor(target, property);
     }
@@ -177,7 +180,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       get(target, property, receiver) {
         if (typeof property === "symbol" || property in target) return Reflect.get(target, property, receiver) as unknown;
         if (slot.idle && property === PROBED) return undefined;
-        return guarded(() => slot.area.getItem(property)) ?? undefined;
+        return item(property) ?? undefined;
       },
       set(target, property, value: unknown, receiver) {
         if (typeof property === "symbol") return Reflect.set(target, property, value, receiver);
@@ -191,10 +194,10 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       has(target, property) {
         if (property in target) return true;
         if (slot.idle && property === PROBED) return false;
-        return typeof property === "string" && guarded(() => slot.area.getItem(property)) !== null;
+        return typeof property === "string" && item(property) !== null;
       },
       deleteProperty(target, property) {
-        if (typeof property === "string" && guarded(() => visible(target, slot, property)) !== null) {
+        if (typeof property === "string" && !(property in target) && item(property) !== null) {
           guarded(() => slot.area.removeItem(property));
           return true;
         }
