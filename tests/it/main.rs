@@ -3,6 +3,8 @@
 mod document;
 mod framing;
 mod peer;
+mod reference;
 mod salvage;
 mod transact;
 mod transcripts;
+mod typescript;
