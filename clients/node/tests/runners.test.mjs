@@ -11,10 +11,10 @@ const CASES = 12;
 const FILES = 2;
 
 /** Runs a program of a package on a project; resolves to its exit code and everything it printed. */
-function run(project, program, args, environment = {}) {
+function run(project, program, args, environment = {}, runtime = process.execPath) {
   const { NODE_TEST_CONTEXT, NODE_OPTIONS, FORCE_COLOR, ...inherited } = process.env;
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...program, ...args], {
+    const child = spawn(runtime, [...program, ...args], {
       cwd: join(root, "tests/projects", project),
       env: { ...inherited, NO_COLOR: "1", CI: "true", WEBSTORAGE_SERVER: serverPath(), ...environment },
     });
@@ -87,4 +87,15 @@ describe("Mocha", () => {
       assertPassed(result, new RegExp(`${all} passing`));
     });
   }
+});
+
+describe("Bun", () => {
+  // The package `bun` would link the program in an install script, which is not run.
+  const manifest = require(`@oven/bun-${process.platform}-${process.arch}/package.json`);
+  const bun = join(require.resolve(`${manifest.name}/package.json`), "../bin/bun");
+  test("bun test", async () => {
+    const result = await run("bun", [], ["test", "--preload", "webstorage-client/register"], { WEBSTORAGE_OPTIONS: OPTIONS }, bun);
+    // Bun runs all files in one process, which has one storage; each test starts with the seed all the same.
+    assertPassed(result, new RegExp(`${all} pass`));
+  });
 });

@@ -47,7 +47,7 @@ export function installOn(
   define("sessionStorage", { enumerable: true, get: () => window.sessionStorage });
   define("Storage", { writable: true, value: interfaces.Storage });
   define("StorageEvent", { writable: true, value: interfaces.StorageEvent });
-  if (!("QuotaExceededError" in global)) define("QuotaExceededError", { writable: true, value: interfaces.QuotaExceededError });
+  if ((global as { QuotaExceededError?: unknown }).QuotaExceededError !== interfaces.QuotaExceededError) define("QuotaExceededError", { writable: true, value: interfaces.QuotaExceededError });
   if (options.eventMethods !== false && !("addEventListener" in global)) {
     const { target } = window;
     for (const name of EVENT_METHODS) {

@@ -36,8 +36,10 @@ export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
   const Exception = (members.DOMException ?? DOMException) as typeof DOMException;
   const BaseEvent = (members.Event ?? Event) as typeof Event;
   const Target = (members.EventTarget ?? EventTarget) as typeof EventTarget;
-  const QuotaExceededError = (members.QuotaExceededError ??
-    compiledIn(global, defineQuotaExceededError)(Exception)) as QuotaExceededErrorConstructor;
+  // A window put over the globals of a newer Node has that one's class, but a DOMException of its own.
+  const existing = members.QuotaExceededError as QuotaExceededErrorConstructor | undefined;
+  const QuotaExceededError =
+    existing?.prototype instanceof Exception ? existing : compiledIn(global, defineQuotaExceededError)(Exception);
 
   function exceptionFor(error: unknown): unknown {
     if (!(error instanceof StorageFailure)) return error;

@@ -1,8 +1,8 @@
 import { readSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
 import { failureFrom, StorageFailure, type RpcError } from "./failure.js";
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
 import { LineDecoder } from "./lines.js";
+import { watchOutput } from "./output-watch.js";
 import { watch, type Watch } from "./watchdog.js";
 
 // Fake timers of tests replace the globals; the ones of load time are the real ones.
@@ -55,7 +55,7 @@ export class SyncConnection {
   readonly #watch: Watch | undefined;
   readonly #decoder = new LineDecoder();
   readonly #buffer = Buffer.allocUnsafe(64 * 1024);
-  readonly #socket: Socket;
+  readonly #stopWatching: () => void;
   readonly #unanswered: Posted[] = [];
   #firstUnanswered = 0;
   #backlog: string[] = [];
@@ -81,24 +81,14 @@ export class SyncConnection {
     this.#process = startFifoProcess(options.program, options.args);
     this.#timeout = options.timeout;
     this.#watch = options.blocking ? watch(this.#process.child.pid as number, options.timeout) : undefined;
-    this.#socket = new Socket({
-      fd: this.#process.output,
-      readable: true,
-      writable: false,
-      onread: {
-        buffer: Buffer.allocUnsafe(64 * 1024),
-        callback: (length: number, buffer: Uint8Array) => {
-          this.#receive(Buffer.from(buffer.buffer, buffer.byteOffset, length));
-          this.#deliver();
-          this.#pump();
-          return true;
-        },
+    this.#stopWatching = watchOutput(this.#process.output, {
+      receive: (bytes) => {
+        this.#receive(bytes);
+        this.#deliver();
+        this.#pump();
       },
-    } as ConstructorParameters<typeof Socket>[0]);
-    this.#socket.on("error", () => undefined);
-    this.#socket.on("end", () => this.#die());
-    this.#socket.unref();
-    this.#socket.read(0);
+      end: () => this.#die(),
+    });
   }
 
   /** The number of posted calls that were not answered yet. */
@@ -186,7 +176,7 @@ export class SyncConnection {
     this.#dead = reason;
     this.#watch?.end();
     this.#process.close();
-    this.#socket.destroy();
+    this.#stopWatching();
   }
 
   #die(): StorageFailure {
