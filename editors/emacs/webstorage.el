@@ -51,6 +51,7 @@
             :documentation "What is to be called after that, the newest first.")
    (calling :initform nil :accessor webstorage--calling)
    (process :initform nil :accessor webstorage-connection-process)
+   (on-exit :initform nil :accessor webstorage--on-exit)
    (stopping :initform nil :accessor webstorage--stopping)
    (ended :initform nil :accessor webstorage--ended
           :documentation "Why no call can be answered any more."))
@@ -232,8 +233,8 @@ RECEIVED makes the result of the reply."
                                     (max (point-min) (- (point-max) 2000))
                                     (point-max))))))))))
 
-(defun webstorage--start (command on-exit)
-  "Start COMMAND.  ON-EXIT is as in `webstorage-connect'."
+(defun webstorage--start (command)
+  "Start COMMAND and return a connection."
   (unless (executable-find (car command))
     (signal 'webstorage-error
             (webstorage--error
@@ -250,8 +251,7 @@ RECEIVED makes the result of the reply."
            :name name
            :events-buffer-scrollback-size 0
            :notification-dispatcher #'webstorage--receive
-           :on-shutdown (lambda (connection)
-                          (webstorage--ended-now connection on-exit))
+           :on-shutdown #'webstorage--ended-now
            :process (lambda ()
                       (setq process
                             (make-process :name name
@@ -278,9 +278,10 @@ RECEIVED makes the result of the reply."
     (push connection webstorage--connections)
     connection))
 
-(defun webstorage--ended-now (connection on-exit)
-  "Note that the server of CONNECTION has ended and tell ON-EXIT."
-  (let ((how (webstorage--how-ended connection)))
+(defun webstorage--ended-now (connection)
+  "Note that the server of CONNECTION has ended."
+  (let ((how (webstorage--how-ended connection))
+        (on-exit (webstorage--on-exit connection)))
     (setf (webstorage--ended connection) how)
     (setq webstorage--connections (delq connection webstorage--connections))
     (when (and on-exit (not (webstorage--stopping connection)))
@@ -299,7 +300,7 @@ without one, QUOTA the number of bytes that new areas may use.  ON-EXIT is
 called with a message if the server ends without having been stopped.  With
 CALLBACK, return at once and call it with an error or nil, and the
 connection."
-  (let* ((connection (webstorage--start command on-exit))
+  (let* ((connection (webstorage--start command))
          (start
           (lambda (done)
             (webstorage--call
@@ -315,6 +316,8 @@ connection."
                                               :origin origin :quota quota)))
              (lambda (_)
                (jsonrpc-notify connection :initialized (make-hash-table))
+               ;; Of a server that never answered, the error tells.
+               (setf (webstorage--on-exit connection) on-exit)
                connection)
              (lambda (failure result)
                (when failure (webstorage--kill connection))

@@ -194,7 +194,8 @@ function M.connect(options, callback)
       local message = vim.trim(('the server ended %s. %s'):format(how, vim.trim(told)))
       self.exit_code = result.code
       self:_end(self.stopping and 'the connection was stopped' or message)
-      if not self.stopping and options.on_exit then
+      -- Of one that never answered, the error of connect tells.
+      if self.web_storage and not self.stopping and options.on_exit then
         vim.schedule(function()
           options.on_exit(message)
         end)

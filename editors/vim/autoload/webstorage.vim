@@ -132,9 +132,6 @@ function webstorage#Connect(...) abort
     call s:Throw(s:Error('NotFoundError', printf('the server "%s" was not found or is not executable: put webstorage-server on PATH, or pass its path as cmd', cmd[0])))
   endif
   let connection = {'listeners': {}, 'pending': {}, 'told': '', 'stopping': v:false, 'ended': v:false}
-  if has_key(options, 'on_exit')
-    let connection.OnExit = options.on_exit
-  endif
   let connection.job = job_start(cmd, {
         \ 'in_mode': 'lsp', 'out_mode': 'lsp', 'err_mode': 'nl', 'noblock': 1,
         \ 'out_cb': function('s:Notified', [connection]),
@@ -164,6 +161,10 @@ function webstorage#Connect(...) abort
     throw v:exception
   endtry
   call ch_sendexpr(connection.job, {'method': 'initialized', 'params': {}})
+  if has_key(options, 'on_exit')
+    " Of a server that never answered, the exception tells.
+    let connection.OnExit = options.on_exit
+  endif
   return connection
 endfunction
 

@@ -12,4 +12,4 @@ const vscode = {
 const load = Module._load;
 Module._load = (request, ...rest) => (request === 'vscode' ? vscode : load(request, ...rest));
 
-module.exports = { shown, settings };
+module.exports = { shown, settings, vscode };
