@@ -1,0 +1,17 @@
+;;; emacs.el --- Emacs's part of together/test.js  -*- lexical-binding: t; -*-
+;; Tells that it is ready, waits for the word, and increments.
+(require 'webstorage)
+(setq webstorage-command (list (getenv "WEBSTORAGE_SERVER")))
+(let* ((connection (webstorage-connect))
+       (area (webstorage-open connection :persistent t :origin "https://together.test"))
+       (limit (+ (float-time) 30))
+       go)
+  (webstorage-subscribe area (lambda (event) (setq go (plist-get event :newValue))) :keys '("go"))
+  (webstorage-set-item area "ready/emacs" (getenv "TOGETHER_TEXT"))
+  (while (not go)
+    (when (> (float-time) limit) (error "Nobody gave the word"))
+    (accept-process-output nil 0.1))
+  (dotimes (_ 25)
+    (webstorage-update area "count" (lambda (value) (number-to-string (1+ (string-to-number value))))))
+  (webstorage-set-item area "done/emacs" go)
+  (webstorage-stop connection))
