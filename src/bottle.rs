@@ -342,7 +342,11 @@ impl BottleFile {
         self.database.rollback();
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
-            Err(error) => tracing::warn!(%error, path = %self.place.path().display(), "the area's row could not be read after a rollback"),
+            Err(error) => {
+                // The area knows of changes that were rolled back until its row is read again.
+                self.data_version = None;
+                tracing::warn!(%error, path = %self.place.path().display(), "the area's row could not be read after a rollback");
+            }
         }
         self.explain(error)
     }

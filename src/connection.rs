@@ -524,7 +524,8 @@ impl Connection {
             let (area, database) = group.file.area();
             let result = read(area, database).map_err(|error| group.file.explain(error));
             // What this call has read is true only if the writes before it are committed.
-            self.awaits_commit = wrote_before;
+            self.awaits_commit = wrote_before && group.file.in_transaction();
+            self.leave_lost_group(&result);
             return result;
         }
         let mut file = bottle.lock();
@@ -552,19 +553,8 @@ impl Connection {
             if result.is_ok() {
                 group.events.extend(events);
             }
-            if group.file.in_transaction() {
-                self.awaits_commit = true;
-            } else if let (Err(error), Some(mut group)) = (&result, self.group.take()) {
-                // The error made SQLite roll the whole transaction back, with the calls before this one.
-                let lost = Error::Unknown {
-                    message: format!(
-                        "A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"
-                    ),
-                    sqlite_code: None,
-                };
-                let lost = group.file.abort(lost);
-                self.replies.fail_uncommitted(&lost);
-            }
+            self.awaits_commit = group.file.in_transaction();
+            self.leave_lost_group(&result);
             return result;
         }
         let mut file = bottle.lock();
@@ -579,6 +569,19 @@ impl Connection {
             }
             Err(error) => Err(file.abort(error)),
         }
+    }
+
+    /// Notices that an error made SQLite roll the group's whole transaction back, as one in reading can too. What
+    /// the calls before this one have written in it is gone, and their replies turn into errors.
+    fn leave_lost_group<T>(&mut self, result: &Result<T>) {
+        let Err(error) = result else { return };
+        let Some(mut group) = self.group.take_if(|group| !group.file.in_transaction()) else { return };
+        let lost = Error::Unknown {
+            message: format!("A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"),
+            sqlite_code: None,
+        };
+        let lost = group.file.abort(lost);
+        self.replies.fail_uncommitted(&lost);
     }
 
     /// The group that a call on this bottle belongs to; `None` if it is to run in a transaction of its own,
