@@ -2,7 +2,9 @@
 
 mod events;
 mod framing;
+mod journal;
 mod listener;
+mod overflow;
 mod peer;
 mod transact;
 mod transcripts;
