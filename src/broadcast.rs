@@ -266,3 +266,64 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    fn event(sequence: u64, value: &str) -> Event {
+        let change = Change { sequence, key: Some(b"k".to_vec()), old_value: None, new_value: Some(value.into()) };
+        Event { change, url: "http://localhost/".into(), source: None }
+    }
+
+    fn listener(output: Output) -> Listener {
+        Listener {
+            connection: 1,
+            subscription: 7,
+            storage: 1,
+            filter: Filter::All,
+            values: true,
+            include_self: false,
+            framing: Framing::Lines,
+            ill_formed: IllFormed::Escape,
+            output,
+            held: Some(Held::default()),
+        }
+    }
+
+    #[test]
+    fn what_waits_for_the_reply_is_bounded_and_what_it_missed_is_said() {
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let mut listeners = Listeners::default();
+        listeners.add(listener(Output::new(writer.into(), 1, None)));
+        let large = "x".repeat(MAX_HELD / 4);
+        for sequence in 1..=4 {
+            listeners.deliver(&[event(sequence, &large)]);
+        }
+        listeners.deliver(&[event(5, "small")]);
+        listeners.release(1, 7);
+        listeners.deliver(&[event(6, "small")]);
+        let told: Vec<String> = BufReader::new(reader).lines().take(3).map(|line| line.expect("lines are text")).collect();
+        let parts = [("storage/overflow", "\"sequence\":4"), ("storage/event", "\"sequence\":5"), ("storage/event", "\"sequence\":6")];
+        for (line, (method, sequence)) in told.iter().zip(parts) {
+            assert!(line.contains(method) && line.contains(sequence), "{line:.200}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_is_said_to_be_missed_up_to_its_end() {
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let output = Output::new(writer.into(), 1, None);
+        let mut listeners = Listeners::default();
+        listeners.add(listener(output.clone()));
+        // More than may wait before notifications are dropped, and more than a pipe takes.
+        let reply = format!("{}\n", "x".repeat(4 << 20));
+        output.send(Framing::Lines, reply.as_bytes()).expect("the pipe is open");
+        listeners.deliver(&[event(8, "small"), event(9, "small")]);
+        listeners.release(1, 7);
+        let told: Vec<String> = BufReader::new(reader).lines().take(2).map(|line| line.expect("lines are text")).collect();
+        assert!(told[1].contains("storage/overflow") && told[1].contains("\"sequence\":9"), "{:.200}", told[1]);
+    }
+}

@@ -95,11 +95,11 @@ impl Watch {
     pub fn new(listeners_dir: &Path, bottles_dir: &Path) -> Result<Self> {
         let presence = Presence::new(listeners_dir)?;
         let notices = Arc::<Notices>::default();
-        let watcher = tell(bottles_dir, &notices);
+        let bottles = Arc::<Bottles>::default();
+        let watcher = tell(bottles_dir, &bottles, &notices);
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the system does not tell when files change; changes of other processes are noticed up to 20 ms late");
         }
-        let bottles = Arc::<Bottles>::default();
         let (those, told) = (Arc::clone(&bottles), Arc::clone(&notices));
         let poll = if watcher.is_ok() { SLOW_POLL } else { FAST_POLL };
         let thread = std::thread::Builder::new()
@@ -149,22 +149,26 @@ impl Notices {
     }
 }
 
-/// Lets the system tell of each WAL that is written.
-fn tell(bottles_dir: &Path, notices: &Arc<Notices>) -> notify::Result<RecommendedWatcher> {
-    let notices = Arc::clone(notices);
+/// Lets the system tell of each WAL that is written. Those of other bottles wake nobody.
+fn tell(bottles_dir: &Path, bottles: &Arc<Bottles>, notices: &Arc<Notices>) -> notify::Result<RecommendedWatcher> {
+    let (bottles, notices) = (Arc::clone(bottles), Arc::clone(notices));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let mut told = notices.told.lock();
-        match event {
-            Ok(event) if event.need_rescan() => told.anything = true,
-            Ok(event) if matches!(event.kind, EventKind::Modify(_) | EventKind::Any | EventKind::Other) => {
-                let names = event.paths.iter().filter_map(|path| path.file_name());
-                told.names.extend(names.filter(|name| name.as_encoded_bytes().ends_with(b"-wal")).map(ToOwned::to_owned));
+        let event = match event {
+            Ok(event) if !event.need_rescan() => event,
+            // The system has forgotten what it had to tell, or cannot tell.
+            Ok(_) | Err(_) => {
+                notices.told.lock().anything = true;
+                notices.changed.notify_all();
+                return;
             }
-            Ok(_) => return,
-            Err(_) => told.anything = true,
+        };
+        if !matches!(event.kind, EventKind::Modify(_) | EventKind::Any | EventKind::Other) {
+            return;
         }
-        if told.anything || !told.names.is_empty() {
-            notices.changed.notify_all();
+        for name in event.paths.iter().filter_map(|path| path.file_name()) {
+            if bottles.lock().contains_key(name) && notices.told.lock().names.insert(name.to_owned()) {
+                notices.changed.notify_all();
+            }
         }
     })?;
     watcher.watch(bottles_dir, RecursiveMode::NonRecursive)?;
