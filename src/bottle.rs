@@ -3,20 +3,25 @@
 //! All connections of this process share one [`Bottle`] and with it one database connection, so that they
 //! queue fairly for it and see each other's writes in order. Between processes the file's locks do that.
 
+mod listening;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{ArcMutexGuard, FairMutex, Mutex, RawFairMutex};
 
 use crate::area::Area;
-use crate::broadcast::{Event, Listener, Listeners};
+use crate::broadcast::{Event, Listeners};
 use crate::error::{Error, Result};
-use crate::journal::{Journal, Presence};
+use crate::journal::Journal;
 use crate::origin::Origin;
 use crate::place::{self, FileIdentity, Place};
 use crate::protocol::Handle;
 use crate::sqlite::{Database, Durability};
+use crate::watch::Watch;
+
+pub use listening::Subscribed;
 
 /// The id of the one area in a file.
 pub const AREA: i64 = 1;
@@ -31,6 +36,7 @@ pub struct Bottle {
     origin: Origin,
     path: PathBuf,
     checkpointer: Arc<Checkpointer>,
+    commits: Arc<AtomicU64>,
 }
 
 /// The open file. Held locked for the length of one call, or of one group of pipelined calls.
@@ -48,22 +54,15 @@ pub struct BottleFile {
     listeners: Listeners,
     /// The sequence up to which `listeners` were told.
     delivered: u64,
-    presence: Option<Arc<Presence>>,
+    /// Whether the file is another one than the one that `listeners` were told of.
+    replaced: bool,
+    /// What notices the changes of other processes, while there are listeners.
+    watch: Option<Arc<Watch>>,
     /// Whether the transaction that is open may write.
     writing: bool,
+    /// The commits of this process.
+    commits: Arc<AtomicU64>,
 }
-
-/// What a new listener learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subscribed {
-    /// The number of the newest change; the listener hears of all after it.
-    pub sequence: u64,
-    /// Whether changes after the one it asked for are not known any more.
-    pub gap: bool,
-}
-
-/// Changes that are read from the journal at a time.
-const JOURNAL_PAGE: u64 = 1000;
 
 /// The exclusive use of a bottle's file within this process.
 pub type BottleGuard = ArcMutexGuard<RawFairMutex, BottleFile>;
@@ -85,6 +84,7 @@ impl Bottle {
         let (database, identity) = place.open(quota)?;
         let row = database.area(AREA).map_err(|error| place.explain(&error))?;
         let (origin, path) = (place.origin().clone(), place.path().to_owned());
+        let commits = Arc::<AtomicU64>::default();
         let file = BottleFile {
             database,
             area: Area::new(AREA, row),
@@ -95,10 +95,12 @@ impl Bottle {
             journal: Journal::new(listeners_dir),
             listeners: Listeners::default(),
             delivered: row.sequence,
-            presence: None,
+            replaced: false,
+            watch: None,
             writing: false,
+            commits: Arc::clone(&commits),
         };
-        Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, checkpointer: Arc::default() })
+        Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, checkpointer: Arc::default(), commits })
     }
 
     /// The file.
@@ -111,6 +113,12 @@ impl Bottle {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// How often this process has written.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Waits until no other connection of this process uses the file.
@@ -168,103 +176,6 @@ impl BottleFile {
         (&mut self.area, &self.database)
     }
 
-    /// Adds a listener, which hears of every change after the result's sequence, and of those after `since` that
-    /// the journal still has.
-    ///
-    /// # Errors
-    /// As [`BottleFile::begin_read`].
-    pub fn subscribe(&mut self, mut listener: Listener, since: Option<u64>, presence: &Arc<Presence>) -> Result<Subscribed> {
-        self.begin_write()?;
-        let prepared = (|| {
-            presence.enter(&self.database, listener.values || self.listeners.want_values())?;
-            let sequence = self.area.row().sequence;
-            let Some(since) = since else { return Ok(Subscribed { sequence, gap: false }) };
-            if since > sequence || self.database.count_changes(since)? != sequence - since {
-                return Ok(Subscribed { sequence, gap: true });
-            }
-            let mut events = Vec::new();
-            self.database.changes(since, u64::MAX, |row| events.push(Event::from(row)))?;
-            if listener.values && events.iter().any(Event::lacks_values) {
-                return Ok(Subscribed { sequence, gap: true });
-            }
-            listener.hold(&events);
-            Ok(Subscribed { sequence, gap: false })
-        })();
-        let subscribed = match prepared {
-            Ok(subscribed) => subscribed,
-            Err(error) => return Err(self.abort(Error::Sqlite(error))),
-        };
-        self.commit(&[])?;
-        self.presence = Some(Arc::clone(presence));
-        self.delivered = subscribed.sequence;
-        self.listeners.add(listener);
-        Ok(subscribed)
-    }
-
-    /// Removes the listeners of one connection that `which` chooses.
-    pub fn unsubscribe(&mut self, connection: u64, which: impl Fn(&Listener) -> bool) {
-        if self.listeners.is_empty() {
-            return;
-        }
-        let wanted_values = self.listeners.want_values();
-        self.listeners.remove(connection, which);
-        if !self.listeners.is_empty() {
-            return;
-        }
-        let Some(presence) = self.presence.take() else { return };
-        let left = self.begin_write().and_then(|()| match presence.leave(&self.database, wanted_values) {
-            Ok(()) => self.commit(&[]),
-            Err(error) => Err(self.abort(Error::Sqlite(error))),
-        });
-        if let Err(error) = left {
-            // The row runs out once this process has ended.
-            tracing::debug!(%error, "this process could not be removed from the listeners");
-        }
-    }
-
-    /// The listeners of this process.
-    pub fn listeners(&mut self) -> &mut Listeners {
-        &mut self.listeners
-    }
-
-    /// Tells the listeners what other processes have changed since they were last told.
-    ///
-    /// # Errors
-    /// As [`BottleFile::begin_read`].
-    pub fn catch_up(&mut self) -> Result<bool> {
-        if self.listeners.is_empty() {
-            return Ok(false);
-        }
-        self.begin_read()?;
-        let delivered = self.deliver_foreign();
-        let committed = self.commit(&[]);
-        let delivered = delivered.map_err(|error| self.explain(error.into()))?;
-        committed.map(|()| delivered)
-    }
-
-    /// Tells the listeners of the changes that the journal has and they have not. `false` if there are none.
-    fn deliver_foreign(&mut self) -> rusqlite::Result<bool> {
-        let newest = self.area.row().sequence;
-        if self.delivered >= newest || self.listeners.is_empty() {
-            return Ok(false);
-        }
-        while self.delivered < newest {
-            let mut events = Vec::new();
-            self.database.changes(self.delivered, JOURNAL_PAGE, |row| events.push(Event::from(row)))?;
-            // The first must be the next, and each follow the one before; what is missing was removed as too old
-            // while this process was stopped.
-            let follows = (self.delivered + 1..).zip(&events).all(|(sequence, event)| event.change.sequence == sequence);
-            if events.is_empty() || !follows {
-                self.listeners.deliver_overflow(newest);
-                self.delivered = newest;
-                break;
-            }
-            self.listeners.deliver(&events);
-            self.delivered = events.last().map_or(newest, |event| event.change.sequence);
-        }
-        Ok(true)
-    }
-
     /// Begins a transaction that sees one moment's state, and brings the area up to it.
     ///
     /// # Errors
@@ -292,7 +203,7 @@ impl BottleFile {
             self.reopen_if_replaced()?;
         }
         self.writing = true;
-        let refreshed = self.refresh().and_then(|()| self.deliver_foreign()).map(drop);
+        let refreshed = self.refresh().and_then(|()| self.deliver_foreign()).and_then(|_| self.enter_again());
         self.area.record(self.journal.is_wanted() || !self.listeners.is_empty());
         self.or_abort(refreshed)
     }
@@ -317,6 +228,7 @@ impl BottleFile {
             return Err(self.abort(error));
         }
         if std::mem::take(&mut self.writing) {
+            self.commits.fetch_add(1, Ordering::Relaxed);
             self.listeners.deliver(events);
             self.delivered = self.area.row().sequence;
         }
@@ -340,6 +252,8 @@ impl BottleFile {
     pub fn abort(&mut self, error: Error) -> Error {
         self.writing = false;
         self.database.rollback();
+        // What was read about listeners may have been changed in the same transaction.
+        self.data_version = None;
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
             Err(error) => {
@@ -381,22 +295,9 @@ impl BottleFile {
         self.identity = identity;
         self.area.load(row);
         self.data_version = None;
+        self.replaced = true;
         self.checkpointed = row.sequence;
-        self.listen_anew()
-    }
-
-    /// Makes the listeners of this process known in a file that has taken the place of another, and tells them
-    /// that they have missed its changes.
-    fn listen_anew(&mut self) -> Result<()> {
-        self.delivered = self.area.row().sequence;
-        let Some(presence) = self.presence.clone().filter(|_| !self.listeners.is_empty()) else { return Ok(()) };
-        self.listeners.deliver_overflow(self.delivered);
-        let entered = self
-            .database
-            .begin_write()
-            .and_then(|()| presence.enter(&self.database, self.listeners.want_values()))
-            .and_then(|()| self.database.commit());
-        self.or_abort(entered)
+        Ok(())
     }
 
     /// Reads the area's row and the listeners again if another process has written since the last look.
@@ -407,7 +308,7 @@ impl BottleFile {
             self.area.load(self.database.area(AREA)?);
         }
         if changed || (self.writing && self.journal.is_stale()) {
-            let own = self.presence.as_deref().map(Presence::name);
+            let own = self.watch.as_deref().map(|watch| watch.presence().name());
             self.journal.refresh(&self.database, own, self.writing)?;
             self.data_version = data_version;
         }
@@ -418,6 +319,7 @@ impl BottleFile {
         begun.map_err(|error| {
             self.writing = false;
             self.database.rollback();
+            self.data_version = None;
             self.explain(error.into())
         })
     }

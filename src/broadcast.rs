@@ -4,6 +4,7 @@
 //! listener gets the changes in the order of their commits. A listener that does not read is told, once it
 //! reads again, that it has missed changes; nobody waits for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::area::Change;
@@ -67,8 +68,19 @@ pub struct Listener {
     /// Where messages to it go.
     pub output: Output,
     /// What it is to get once the reply to its subscription is out: a client cannot know the id before that.
-    pub held: Option<Vec<u8>>,
+    pub held: Option<Held>,
 }
+
+/// Messages that wait for the reply to a subscription.
+#[derive(Debug, Default)]
+pub struct Held {
+    messages: Vec<u8>,
+    /// The sequence up to which they tell.
+    sequence: u64,
+}
+
+/// Bytes that may wait for the reply to a subscription, which itself may wait for a client that does not read.
+const MAX_HELD: usize = 16 << 20;
 
 /// Which keys a listener wants to hear of. A change of all keys at once concerns every filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +88,7 @@ pub enum Filter {
     /// Every key.
     All,
     /// These keys.
-    Keys(Vec<Vec<u8>>),
+    Keys(BTreeSet<Vec<u8>>),
     /// The keys that begin so.
     Prefix(Vec<u8>),
 }
@@ -85,7 +97,7 @@ impl Filter {
     fn lets_through(&self, key: Option<&[u8]>) -> bool {
         match (self, key) {
             (Filter::All, _) | (_, None) => true,
-            (Filter::Keys(keys), Some(key)) => keys.iter().any(|wanted| wanted == key),
+            (Filter::Keys(keys), Some(key)) => keys.contains(key),
             (Filter::Prefix(prefix), Some(key)) => key.starts_with(prefix),
         }
     }
@@ -109,14 +121,14 @@ impl Listeners {
     }
 
     /// Sends what was held back for a new listener, now that the reply to its subscription is out.
-    pub fn release(&mut self, connection: u64, subscription: SubscriptionId, sequence: u64) {
+    pub fn release(&mut self, connection: u64, subscription: SubscriptionId) {
         for listener in &mut self.listeners {
             if listener.connection == connection
                 && listener.subscription == subscription
-                && let Some(held) = listener.held.take()
-                && !held.is_empty()
+                && let Some(Held { messages, sequence }) = listener.held.take()
+                && !messages.is_empty()
             {
-                listener.send(&held, sequence);
+                listener.send(&messages, sequence);
             }
         }
     }
@@ -169,13 +181,22 @@ impl Listener {
         (!from_itself || self.include_self) && self.filter.lets_through(event.change.key.as_deref())
     }
 
-    /// Holds events back that happened before the listener came.
-    pub fn hold(&mut self, events: &[Event]) {
-        let mut held = self.held.take().unwrap_or_default();
-        for event in events.iter().filter(|event| self.wants(event)) {
-            encode(self.framing, &self.write_event(event), &mut held);
+    /// Holds back an event that happened before the listener came. `false` if it lacks the values that the
+    /// listener wants.
+    pub fn hold(&mut self, event: &Event) -> bool {
+        if !self.wants(event) {
+            return true;
         }
+        let mut held = self.held.take().unwrap_or_default();
+        encode(self.framing, &self.write_event(event), &mut held.messages);
+        held.sequence = event.change.sequence;
         self.held = Some(held);
+        !(self.values && event.lacks_values())
+    }
+
+    /// Forgets what was held back.
+    pub fn hold_nothing(&mut self) {
+        self.held = Some(Held::default());
     }
 
     /// Writes the notification `storage/event`.
@@ -223,17 +244,86 @@ impl Listener {
 
     /// Sends without waiting. What the client is too slow to take is replaced by one notice of what it missed.
     fn send(&mut self, messages: &[u8], sequence: u64) {
-        if let Some(held) = &mut self.held {
-            held.extend_from_slice(messages);
-            return;
-        }
         let notice = || {
             let mut notice = Vec::new();
             encode(self.framing, &self.write_overflow(sequence), &mut notice);
             notice
         };
+        if let Some(held) = &self.held {
+            let too_much = held.messages.len() + messages.len() > MAX_HELD;
+            let more = if too_much { &notice() } else { messages };
+            if let Some(held) = &mut self.held {
+                if too_much {
+                    held.messages.clear();
+                }
+                held.messages.extend_from_slice(more);
+                held.sequence = sequence;
+            }
+            return;
+        }
         if let Err(closed) = self.output.try_send(self.framing, messages, u64::from(self.subscription), notice) {
             tracing::debug!(?closed, connection = self.connection, "a listener is gone");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    fn event(sequence: u64, value: &str) -> Event {
+        let change = Change { sequence, key: Some(b"k".to_vec()), old_value: None, new_value: Some(value.into()) };
+        Event { change, url: "http://localhost/".into(), source: None }
+    }
+
+    fn listener(output: Output) -> Listener {
+        Listener {
+            connection: 1,
+            subscription: 7,
+            storage: 1,
+            filter: Filter::All,
+            values: true,
+            include_self: false,
+            framing: Framing::Lines,
+            ill_formed: IllFormed::Escape,
+            output,
+            held: Some(Held::default()),
+        }
+    }
+
+    #[test]
+    fn what_waits_for_the_reply_is_bounded_and_what_it_missed_is_said() {
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let mut listeners = Listeners::default();
+        listeners.add(listener(Output::new(writer.into(), 1, None)));
+        let large = "x".repeat(MAX_HELD / 4);
+        for sequence in 1..=4 {
+            listeners.deliver(&[event(sequence, &large)]);
+        }
+        listeners.deliver(&[event(5, "small")]);
+        listeners.release(1, 7);
+        listeners.deliver(&[event(6, "small")]);
+        let told: Vec<String> = BufReader::new(reader).lines().take(3).map(|line| line.expect("lines are text")).collect();
+        let parts = [("storage/overflow", "\"sequence\":4"), ("storage/event", "\"sequence\":5"), ("storage/event", "\"sequence\":6")];
+        for (line, (method, sequence)) in told.iter().zip(parts) {
+            assert!(line.contains(method) && line.contains(sequence), "{line:.200}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_is_said_to_be_missed_up_to_its_end() {
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let output = Output::new(writer.into(), 1, None);
+        let mut listeners = Listeners::default();
+        listeners.add(listener(output.clone()));
+        // More than may wait before notifications are dropped, and more than a pipe takes.
+        let reply = format!("{}\n", "x".repeat(4 << 20));
+        output.send(Framing::Lines, reply.as_bytes()).expect("the pipe is open");
+        listeners.deliver(&[event(8, "small"), event(9, "small")]);
+        listeners.release(1, 7);
+        let told: Vec<String> = BufReader::new(reader).lines().take(2).map(|line| line.expect("lines are text")).collect();
+        assert!(told[1].contains("storage/overflow") && told[1].contains("\"sequence\":9"), "{:.200}", told[1]);
     }
 }

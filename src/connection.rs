@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::area::Area;
 use crate::bottle::{Bottle, BottleGuard, Subscribed};
-use crate::broadcast::{Event, Filter, Listener};
+use crate::broadcast::{Event, Filter, Held, Listener};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::output::Output;
@@ -51,8 +51,8 @@ pub struct Connection {
     next_handle: Handle,
     subscriptions: FxHashMap<SubscriptionId, Handle>,
     next_subscription: SubscriptionId,
-    /// Subscriptions whose replies are not out yet, each with the sequence it begins at.
-    unreleased: Vec<(SubscriptionId, u64)>,
+    /// Subscriptions whose replies are not out yet.
+    unreleased: Vec<SubscriptionId>,
     snapshots: copies::Snapshots,
     group: Option<Group>,
     /// Whether the call that is being handled has written in the group's transaction.
@@ -331,7 +331,7 @@ impl Connection {
             framing: self.replies.framing(),
             ill_formed: self.replies.ill_formed(),
             output: self.output.clone(),
-            held: Some(Vec::new()),
+            held: Some(Held::default()),
         };
         let subscribed = match &storage.area {
             StorageArea::Session(id) => {
@@ -343,13 +343,13 @@ impl Connection {
             }
             StorageArea::Persistent(bottle) => {
                 let bottle = Arc::clone(bottle);
-                let presence = self.shed()?.listen(&bottle)?;
-                bottle.lock().subscribe(listener, wish.since, &presence)?
+                let watch = self.shed()?.watch(&bottle)?;
+                bottle.lock().subscribe(listener, wish.since, &watch)?
             }
         };
         self.next_subscription += 1;
         self.subscriptions.insert(subscription, handle);
-        self.unreleased.push((subscription, subscribed.sequence));
+        self.unreleased.push(subscription);
         Ok((subscription, subscribed))
     }
 
@@ -368,16 +368,16 @@ impl Connection {
 
     /// Lets the events of new subscriptions go out. To be called when the replies are out.
     pub fn release_subscriptions(&mut self) {
-        for (subscription, sequence) in std::mem::take(&mut self.unreleased) {
+        for subscription in std::mem::take(&mut self.unreleased) {
             let number = self.number;
             let Some(storage) = self.subscriptions.get(&subscription).and_then(|handle| self.handles.get(handle)) else { continue };
             match &storage.area {
                 StorageArea::Session(id) => {
                     if let Some(session) = &mut self.session {
-                        session.listen(*id, |listeners| listeners.release(number, subscription, sequence));
+                        session.listen(*id, |listeners| listeners.release(number, subscription));
                     }
                 }
-                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription, sequence),
+                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription),
             }
         }
     }
@@ -396,7 +396,11 @@ impl Connection {
                     session.listen(*id, |listeners| listeners.remove(number, ended));
                 }
             }
-            Some(StorageArea::Persistent(bottle)) => bottle.lock().unsubscribe(number, ended),
+            Some(StorageArea::Persistent(bottle)) => {
+                let watch = bottle.lock().unsubscribe(number, ended);
+                // Its end waits for its thread, which may be waiting for the bottle.
+                drop(watch);
+            }
             None => {}
         }
         let output = &self.output;
@@ -577,7 +581,9 @@ impl Connection {
         let Err(error) = result else { return };
         let Some(mut group) = self.group.take_if(|group| !group.file.in_transaction()) else { return };
         let lost = Error::Unknown {
-            message: format!("A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"),
+            message: format!(
+                "A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"
+            ),
             sqlite_code: None,
         };
         let lost = group.file.abort(lost);

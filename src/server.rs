@@ -401,6 +401,8 @@ impl Peer {
     fn flush(&mut self) -> std::result::Result<(), crate::output::Closed> {
         let mut connection = self.connection.lock();
         if connection.replies.bytes().is_empty() {
+            // A subscription that was made by a notification has no reply to wait for.
+            connection.release_subscriptions();
             return Ok(());
         }
         let sent = self.output.send(connection.replies.framing(), connection.replies.bytes());

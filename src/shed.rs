@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 
 use crate::bottle::Bottle;
 use crate::error::{Error, Result};
-use crate::journal::Presence;
 use crate::origin::Origin;
 use crate::place::Place;
 use crate::sqlite::Durability;
@@ -28,8 +27,8 @@ pub struct Shed {
     bottles_dir: PathBuf,
     damaged_dir: PathBuf,
     listeners_dir: PathBuf,
-    /// What this process needs in order to listen, once it does.
-    listening: Mutex<Option<(Arc<Presence>, Watch)>>,
+    /// This process as a listener, while it is one. The bottles that are listened to hold it.
+    watch: Mutex<Weak<Watch>>,
     durability: Durability,
     bottles: Mutex<HashMap<Origin, Known>>,
 }
@@ -70,7 +69,7 @@ impl Shed {
             bottles_dir: dir.join("bottles"),
             damaged_dir: dir.join("damaged"),
             listeners_dir: dir.join("listeners"),
-            listening: Mutex::default(),
+            watch: Mutex::default(),
             durability,
             bottles: Mutex::default(),
         };
@@ -111,19 +110,20 @@ impl Shed {
         Ok(bottle)
     }
 
-    /// Gets ready to listen to the changes that other processes make to a bottle. Returns the presence that the
-    /// bottle is to be told of.
+    /// Watches for the changes that other processes make to a bottle. Returns what the bottle is to hold for as
+    /// long as it has listeners.
     ///
     /// # Errors
     /// [`Error::Unknown`] if the operating system gives no file or no thread for it.
-    pub fn listen(&self, bottle: &Arc<Bottle>) -> Result<Arc<Presence>> {
-        let mut listening = self.listening.lock();
-        let (presence, watch) = match &mut *listening {
-            Some(listening) => listening,
-            none => none.insert((Arc::new(Presence::new(&self.listeners_dir)?), Watch::new(&self.bottles_dir)?)),
+    pub fn watch(&self, bottle: &Arc<Bottle>) -> Result<Arc<Watch>> {
+        let mut current = self.watch.lock();
+        let watch = match current.upgrade() {
+            Some(watch) => watch,
+            None => Arc::new(Watch::new(&self.listeners_dir, &self.bottles_dir)?),
         };
+        *current = Arc::downgrade(&watch);
         watch.add(bottle);
-        Ok(Arc::clone(presence))
+        Ok(watch)
     }
 
     /// The file of an origin's bottle.

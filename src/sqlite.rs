@@ -486,13 +486,14 @@ impl Database {
             .map(drop)
     }
 
-    /// Calls `f` with the changes in the journal after `sequence`, at most `limit`, in order.
-    pub fn changes(&self, sequence: u64, limit: u64, mut f: impl FnMut(JournalRow)) -> rusqlite::Result<()> {
-        let mut statement =
-            self.prepare("SELECT sequence, key, old, new, url FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2")?;
-        let mut rows = statement.query(params![signed(sequence), signed(limit)])?;
+    /// Calls `f` with the changes in the journal after `sequence`, in order, for as long as it returns true.
+    pub fn changes(&self, sequence: u64, mut f: impl FnMut(JournalRow) -> bool) -> rusqlite::Result<()> {
+        let mut statement = self.prepare("SELECT sequence, key, old, new, url FROM change WHERE sequence > ?1 ORDER BY sequence")?;
+        let mut rows = statement.query([signed(sequence)])?;
         while let Some(row) = rows.next()? {
-            f(JournalRow { sequence: unsigned(row, 0)?, key: row.get(1)?, old: row.get(2)?, new: row.get(3)?, url: row.get(4)? });
+            if !f(JournalRow { sequence: unsigned(row, 0)?, key: row.get(1)?, old: row.get(2)?, new: row.get(3)?, url: row.get(4)? }) {
+                break;
+            }
         }
         Ok(())
     }

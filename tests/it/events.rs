@@ -28,7 +28,7 @@ fn changing_calls(writer: usize, from: usize) -> impl Iterator<Item = (&'static 
 fn change(writer: &mut Listener, number: usize, from: usize) {
     let lines: Vec<String> = changing_calls(number, from).map(|(method, params)| writer.line(method, &params)).collect();
     writer.peer.send_raw(lines.concat().as_bytes());
-    lines.iter().for_each(|_| drop(writer.reply()));
+    writer.replies(lines.len());
 }
 
 #[test]
@@ -114,10 +114,11 @@ fn what_a_killed_writer_has_committed_is_told() {
     let (mut items, mut last) = (BTreeMap::new(), 0);
     for run in 0..5 {
         let mut writer = Listener::start(&folder);
-        let lines: Vec<String> = (0..3000).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 50), format!("{run}/{n}")]))).collect();
+        let lines: Vec<String> =
+            (0..3000).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 50), format!("{run}/{n}")]))).collect();
         writer.peer.send_raw(lines.concat().as_bytes());
         // It is in the middle of its work when it has given some replies.
-        (0..1 + run * 100).for_each(|_| drop(writer.reply()));
+        writer.replies(1 + run * 100);
         writer.peer.kill();
         let written = listener.sequence();
         assert!(written > last, "something was committed before the first reply");
@@ -160,7 +161,7 @@ fn the_first_event_comes_after_the_reply_and_is_the_next_change() {
         listener.peer.send_raw(line.as_bytes());
         let subscribed = listener.reply();
         assert_eq!(listener.kept(), 0, "nothing comes before the reply that names the subscription");
-        lines.iter().for_each(|_| drop(writer.reply()));
+        writer.replies(lines.len());
         let mut last = subscribed["sequence"].as_u64().expect("it is a number");
         let end = writer.sequence();
         while last < end {
@@ -184,7 +185,8 @@ fn who_comes_late_is_told_what_happened_since() {
     let mut last = 0;
     // Each time a change has been going on when it comes.
     for round in 0..20 {
-        let lines: Vec<String> = (0..300).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 9), format!("{round}/{n}")]))).collect();
+        let lines: Vec<String> =
+            (0..300).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 9), format!("{round}/{n}")]))).collect();
         writer.peer.send_raw(lines.concat().as_bytes());
         let subscribed = late.call("storage/subscribe", &json!({"storage": 1, "since": last}));
         assert_eq!(subscribed["gap"], json!(false));
@@ -202,7 +204,7 @@ fn who_comes_late_is_told_what_happened_since() {
             last = event.sequence;
             event.apply(&mut items);
         }
-        lines.iter().for_each(|_| drop(writer.reply()));
+        writer.replies(lines.len());
     }
     let subscribed = late.call("storage/subscribe", &json!({"storage": 1, "since": last}));
     while json!(last) != subscribed["sequence"] {

@@ -25,7 +25,8 @@ impl Folder {
     /// The file of the one bottle in it.
     pub fn bottle(&self) -> PathBuf {
         let files = std::fs::read_dir(self.path().join("bottles")).expect("a server has made it");
-        let mut files = files.map(|file| file.expect("it can be read").path()).filter(|path| path.extension().is_some_and(|e| e == "sqlite"));
+        let mut files =
+            files.map(|file| file.expect("it can be read").path()).filter(|path| path.extension().is_some_and(|e| e == "sqlite"));
         files.next().expect("a server has made a bottle")
     }
 
@@ -106,7 +107,7 @@ impl Listener {
     pub fn set_all<'a>(&mut self, items: impl IntoIterator<Item = (&'a str, String)>) {
         let lines: Vec<String> = items.into_iter().map(|(key, value)| self.line("setItem", &json!([1, key, value]))).collect();
         self.peer.send_raw(lines.concat().as_bytes());
-        lines.iter().for_each(|_| drop(self.reply()));
+        self.replies(lines.len());
     }
 
     /// Sets one item.
@@ -127,6 +128,11 @@ impl Listener {
             assert!(message.get("error").is_none(), "{message}");
             return message["result"].take();
         }
+    }
+
+    /// The results of the oldest calls that have none.
+    pub fn replies(&mut self, count: usize) {
+        (0..count).for_each(|_| drop(self.reply()));
     }
 
     /// The next notification.
