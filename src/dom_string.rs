@@ -159,6 +159,7 @@ pub fn units(wtf8: &[u8]) -> u64 {
 
 /// Appends a WTF-8 string to `out` as a JSON string.
 pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
+    out.reserve(wtf8.len() + 2);
     out.push(b'"');
     let mut written = 0;
     let mut at = 0;

@@ -50,6 +50,15 @@ const MAX_HEADERS: usize = 4096;
 /// The least room offered to one read, in bytes: what a pipe holds.
 const READ_SIZE: usize = 64 * 1024;
 
+/// The size of the buffer that is always kept, in bytes.
+const USUAL_SIZE: usize = 2 * READ_SIZE;
+
+/// The size up to which a buffer is kept between large messages, in bytes.
+const MAX_KEPT: usize = 4 << 20;
+
+/// Reads of small messages after which a larger buffer is given up.
+const MAX_SMALL_READS: u32 = 64;
+
 /// Divides a stream of bytes into messages.
 ///
 /// Bytes are read into [`Decoder::space`], announced with [`Decoder::filled`], and messages taken with
@@ -67,6 +76,8 @@ pub struct Decoder {
     any_header: bool,
     skipping_line: bool,
     at_stream_start: bool,
+    /// Reads since one filled more than the buffer's usual size.
+    small_reads: u32,
 }
 
 impl Decoder {
@@ -85,6 +96,7 @@ impl Decoder {
             any_header,
             skipping_line: false,
             at_stream_start: true,
+            small_reads: 0,
         }
     }
 
@@ -97,9 +109,12 @@ impl Decoder {
     /// Room for the next read: at least 64 KiB.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
+            // A buffer that grew for a large message is kept while more of them come, because growing it again
+            // costs as much as reading the message.
+            self.small_reads = if self.end > USUAL_SIZE { 0 } else { self.small_reads.saturating_add(1) };
             self.start = 0;
             self.end = 0;
-            if self.buffer.len() > 16 * READ_SIZE {
+            if self.buffer.len() > MAX_KEPT || (self.buffer.len() > USUAL_SIZE && self.small_reads > MAX_SMALL_READS) {
                 self.buffer = Vec::new();
             }
         } else if self.start > 0 && self.buffer.len() - self.end < READ_SIZE {

@@ -23,6 +23,12 @@ const MAX_NOTIFICATION_BACKLOG: usize = 1 << 20;
 /// Bytes the writer thread hands to the system at a time.
 const WRITE_SIZE: usize = 256 << 10;
 
+/// For how long a reader may pause before what it has not read goes to the backlog.
+const READER_TIME: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+/// For how long the dispatcher writes to a reader that keeps reading before the rest goes to the backlog.
+const MAX_INLINE_TIME: Duration = Duration::from_millis(20);
+
 /// Where the messages of one connection go. Clones write to the same place.
 #[derive(Clone)]
 pub struct Output {
@@ -132,10 +138,21 @@ impl Output {
             return Err(Closed(kind));
         }
         if state.backlog.is_empty() && !state.writing {
+            let began = Instant::now();
+            let mut waited = false;
             while !messages.is_empty() && !state.no_wait_unsupported {
                 match write_no_wait(&self.shared.fd, messages) {
-                    Ok(written) => messages = &messages[written..],
+                    Ok(written) => {
+                        messages = &messages[written..];
+                        waited = false;
+                    }
                     Err(rustix::io::Errno::INTR) => {}
+                    // A reader that is at work takes a large reply sooner than a thread could be handed it.
+                    Err(rustix::io::Errno::AGAIN)
+                        if !waited && began.elapsed() < MAX_INLINE_TIME && is_ready_within(&self.shared.fd, READER_TIME) =>
+                    {
+                        waited = true;
+                    }
                     Err(rustix::io::Errno::AGAIN) => break,
                     Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
                         state.no_wait_unsupported = true;
@@ -246,6 +263,11 @@ fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<(), rustix::io::Errno> {
     Ok(())
 }
 
+fn is_ready_within(fd: &OwnedFd, time: rustix::event::Timespec) -> bool {
+    let mut ready = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::OUT)];
+    rustix::event::poll(&mut ready, Some(&time)).is_ok_and(|ready| ready > 0)
+}
+
 /// Writes what fits now, without waiting and without making the file description non-blocking, which the
 /// process at its other end would notice.
 #[cfg(target_os = "linux")]
@@ -257,9 +279,7 @@ fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno>
 #[cfg(not(target_os = "linux"))]
 fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
     const PIPE_BUF: usize = 512;
-    let mut ready = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::OUT)];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::event::poll(&mut ready, Some(&now))? == 0 {
+    if !is_ready_within(fd, rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }) {
         return Err(rustix::io::Errno::AGAIN);
     }
     rustix::io::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])

@@ -17,6 +17,8 @@ pub struct Replies {
     batch: Option<bool>,
     /// The replies whose effects are not committed.
     uncommitted: Vec<Uncommitted>,
+    /// How often the buffer was used since it last held more than its usual size.
+    small_uses: u32,
 }
 
 /// Where a reply is that turns into an error if the commit fails.
@@ -106,6 +108,16 @@ impl<T: WriteResult> WriteResult for Vec<T> {
     }
 }
 
+/// The capacity of the buffer that is always kept, in bytes.
+const USUAL_SIZE: usize = 64 << 10;
+
+/// The capacity up to which the buffer is kept between large replies, in bytes. Growing it again costs as much
+/// as writing the reply.
+const MAX_KEPT: usize = 4 << 20;
+
+/// Uses for small replies after which a larger buffer is given up.
+const MAX_SMALL_USES: u32 = 64;
+
 /// Room for the digits of a reply's length. No reply has fewer.
 const LENGTH_DIGITS: usize = 2;
 
@@ -113,7 +125,14 @@ impl Replies {
     /// No replies.
     #[must_use]
     pub fn new() -> Self {
-        Replies { buffer: Vec::new(), framing: Framing::Headers, ill_formed: IllFormed::Escape, batch: None, uncommitted: Vec::new() }
+        Replies {
+            buffer: Vec::new(),
+            framing: Framing::Headers,
+            ill_formed: IllFormed::Escape,
+            batch: None,
+            uncommitted: Vec::new(),
+            small_uses: 0,
+        }
     }
 
     /// Uses this framing from now on.
@@ -147,9 +166,10 @@ impl Replies {
     /// Forgets the replies, after they were handed on.
     pub fn clear(&mut self) {
         debug_assert!(self.uncommitted.is_empty(), "a reply was handed on before its effect was committed");
+        self.small_uses = if self.buffer.len() > USUAL_SIZE { 0 } else { self.small_uses.saturating_add(1) };
         self.buffer.clear();
-        if self.buffer.capacity() > 1 << 20 {
-            self.buffer.shrink_to(64 << 10);
+        if self.buffer.capacity() > MAX_KEPT || (self.buffer.capacity() > USUAL_SIZE && self.small_uses > MAX_SMALL_USES) {
+            self.buffer.shrink_to(USUAL_SIZE);
         }
     }
 
