@@ -172,7 +172,7 @@ pub fn table() -> Vec<Method> {
             .notification()
             .example("", ""),
         row!("workspace/executeCommand", ExecuteCommand<'_> => serde_json::Value, "LSP's executeCommand: calls a method under its name as a command, for hosts that can send nothing else. The result and the errors are the method's.")
-            .fails(Code::ALL)
+            .fails(COMMAND)
             .example_after(ITEMS, r#"{"command":"webstorage.getItem","arguments":[{"storage":1,"key":"theme"}]}"#, r#""dark""#),
         method!("$/cancelRequest", CancelRequest<'_> => (), ignore, "LSP's cancellation. A call that waits for another process, or for such a call before it, is answered with the error -32800 and has no effect; one that was answered already is not affected.")
             .notification()
@@ -229,6 +229,20 @@ const TRANSACT: &[Code] = &[
 /// The errors of opening an area.
 const OPEN: &[Code] =
     &[Code::SecurityError, Code::NotSupportedError, Code::TimeoutError, Code::UnknownError, Code::DataCorruption, Code::RequestCancelled];
+
+/// The errors of commands: those of every method.
+const COMMAND: &[Code] = &[
+    Code::NotFoundError,
+    Code::NotSupportedError,
+    Code::InvalidStateError,
+    Code::SecurityError,
+    Code::QuotaExceededError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::ConstraintError,
+    Code::RequestCancelled,
+];
 
 /// An area with two items, which most examples begin with.
 const ITEMS: Said = &[

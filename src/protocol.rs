@@ -49,10 +49,27 @@ impl JsonSchema for DomString<'_> {
     }
 }
 
+/// The schema of a string or null that must be given, which an `Option` need not be.
+pub struct DomStringOrNull;
+
+impl JsonSchema for DomStringOrNull {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DOMStringOrNull".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<DomString<'_>>(), { "type": "null" }] })
+    }
+}
+
 /// An integer with bounds that error messages tell.
 macro_rules! bounded_integer {
-    ($(#[$doc:meta])* $name:ident, $max:expr, $expected:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $max:expr, $expected:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub u64);
 
@@ -87,7 +104,8 @@ macro_rules! bounded_integer {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "integer", "minimum": 0, "maximum": $max })
+                let description = [$($doc),*].concat();
+                json_schema!({ "type": "integer", "minimum": 0, "maximum": $max, "description": description.trim() })
             }
         }
     };
@@ -259,6 +277,7 @@ pub struct StorageEvent<'a> {
     /// The number of the change. Each change of an area has the next one.
     pub sequence: u64,
     /// The key, or null if all items were removed at once.
+    #[schemars(with = "DomStringOrNull")]
     pub key: Option<DomString<'a>>,
     /// The value before, or null if there was none. Absent if the subscription is without values.
     #[schemars(default)]

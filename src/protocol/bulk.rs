@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Count, Handle};
+use super::{Count, DomStringOrNull, Handle};
 use crate::dom_string::DomString;
 
 /// An item. Keys are never names of JSON members, because some hosts cannot hold every string there.
@@ -27,7 +27,7 @@ pub struct Held<'a> {
     pub key: DomString<'a>,
     /// The value, or null for no item.
     #[serde(borrow, deserialize_with = "given")]
-    #[schemars(required)]
+    #[schemars(with = "DomStringOrNull")]
     pub value: Option<DomString<'a>>,
 }
 

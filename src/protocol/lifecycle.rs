@@ -102,9 +102,11 @@ pub struct WebStorage {
     pub persistent: bool,
     /// Why they cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "String")]
     pub persistent_unavailable: Option<String>,
     /// The storage directory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "String")]
     pub storage_dir: Option<String>,
     /// The default origin.
     pub origin: String,

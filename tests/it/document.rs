@@ -10,7 +10,7 @@ use webstorage_server::openrpc;
 use crate::peer::PROGRAM;
 
 /// Compares a generated file with what it should be, and rewrites it if it differs.
-fn keep(path: &str, wanted: &str) {
+pub fn keep(path: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if fs::read_to_string(&path).is_ok_and(|found| found == wanted) {
         return;

@@ -3,7 +3,7 @@ import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { SyncConnection } from "./sync-connection.js";
-import type { StorageEventParams } from "./protocol.js";
+import type { CompleteEvent } from "./wire.js";
 
 /** How areas are reached: through a copy in this process, or by one blocking call for each operation. */
 export type Mode = "mirrored" | "direct";
@@ -18,7 +18,7 @@ export interface HostOptions {
 
 /** Who takes in the events of one subscription. */
 interface Listener {
-  apply(event: StorageEventParams): void;
+  apply(event: CompleteEvent): void;
   /** Events were missed. */
   reload(): void;
 }
@@ -43,7 +43,7 @@ export class AreaHost {
     this.#connection.ondeath = ondeath;
     this.#connection.onnotification = ({ method, params }) => {
       const listener = this.#listeners.get((params as { subscription?: number }).subscription ?? -1);
-      if (method === "storage/event") listener?.apply(params as StorageEventParams);
+      if (method === "storage/event") listener?.apply(params as CompleteEvent);
       else if (method === "storage/overflow") listener?.reload();
     };
   }

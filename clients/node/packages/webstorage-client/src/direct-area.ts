@@ -1,8 +1,7 @@
 import type { Change } from "./area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import type { SyncConnection } from "./sync-connection.js";
-import type { StorageEventParams } from "./protocol.js";
-import { allEntries, allKeys, openArea, subscribe } from "./wire.js";
+import { allEntries, allKeys, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
 /**
  * One document's hold on an area without a copy of it: each operation is a call that blocks for the
@@ -73,7 +72,7 @@ export class DirectView implements View {
   }
 
   /** Takes in a change that the server reports. */
-  apply({ key, oldValue, newValue, url }: StorageEventParams): void {
+  apply({ key, oldValue, newValue, url }: CompleteEvent): void {
     if (this.#views.has(this)) this.#owner.deliver({ key, oldValue, newValue, url });
   }
 

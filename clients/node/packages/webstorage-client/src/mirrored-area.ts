@@ -4,8 +4,8 @@ import { Items } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
 import type { Posted, SyncConnection } from "./sync-connection.js";
-import type { Opened, StorageEventParams } from "./protocol.js";
-import { allEntries, openArea, subscribe } from "./wire.js";
+import type { Opened } from "./protocol.js";
+import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
 const { setTimeout, clearTimeout } = globalThis;
 
@@ -114,7 +114,7 @@ export class MirroredArea {
   }
 
   /** Takes in a change that the server reports, own changes included. */
-  apply(event: StorageEventParams): void {
+  apply(event: CompleteEvent): void {
     const { key, oldValue, newValue, url } = event;
     if (this.#pending?.judge(key, newValue) !== "foreign" || this.#knows(event)) return;
     this.#change(event);
@@ -156,7 +156,7 @@ export class MirroredArea {
   }
 
   /** Whether the copy shows a change already, because it was loaded after the change. */
-  #knows({ key, oldValue, newValue }: StorageEventParams): boolean {
+  #knows({ key, oldValue, newValue }: CompleteEvent): boolean {
     if (key === null) return this.#items.length === 0;
     return newValue === null ? this.#items.get(key) === undefined : oldValue !== null && this.#items.get(key) === newValue;
   }
@@ -165,7 +165,7 @@ export class MirroredArea {
     for (const view of this.#views) view.owner.deliver(change);
   }
 
-  #change({ key, oldValue, newValue }: StorageEventParams): void {
+  #change({ key, oldValue, newValue }: CompleteEvent): void {
     const items = this.#items;
     if (key === null) {
       const kept = [...items.entries()].filter(([name]) => this.#pending?.protects(name));

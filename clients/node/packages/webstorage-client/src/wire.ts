@@ -1,5 +1,5 @@
 import { StorageFailure } from "./failure.js";
-import type { Item, OpenParams, Opened, Subscribed } from "./protocol.js";
+import type { Item, OpenParams, Opened, StorageEventParams, Subscribed } from "./protocol.js";
 import type { SyncConnection } from "./sync-connection.js";
 
 const PAGE = 500;
@@ -43,3 +43,6 @@ export function allEntries(connection: SyncConnection, storage: number): [string
 export function subscribe(connection: SyncConnection, storage: number, includeSelf: boolean): number {
   return (connection.call("storage/subscribe", { storage, includeSelf }) as Subscribed).subscription;
 }
+
+/** An event of a subscription with values, as all those of the `Storage` objects are. */
+export type CompleteEvent = Required<StorageEventParams>;
