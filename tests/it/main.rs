@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod client;
+mod conformance;
 mod document;
 mod ends;
 mod events;
