@@ -13,7 +13,7 @@ use webstorage_server::openrpc;
 
 /// The document, ready to validate messages.
 pub struct Protocol {
-    methods: BTreeMap<String, Method>,
+    pub methods: BTreeMap<String, Method>,
     /// Validators of the data of errors, by code; none for those without data.
     errors: BTreeMap<i64, (String, Option<Validator>)>,
 }
@@ -67,9 +67,11 @@ impl Protocol {
         let mut connections: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
         let mut faults = Vec::new();
         for line in log.lines() {
-            let Ok(entry) = serde_json::from_str::<Value>(&without_lone_surrogates(line)) else {
-                // Clients may send what this reader cannot hold: endless nesting, or ids like 1e400, which are echoed.
-                assert!(line.contains("\"direction\":\"in\"") || line.contains("e400"), "the server sends JSON: {line}");
+            // A number out of the range of a double is legal, as an id too, but not for this reader.
+            let line = without_lone_surrogates(line).replace("1e400", "1e300");
+            let Ok(entry) = serde_json::from_str::<Value>(&line) else {
+                // Nor is endless nesting.
+                assert!(line.contains("\"direction\":\"in\""), "the server sends JSON: {line}");
                 continue;
             };
             let pending = connections.entry(entry["connection"].as_u64().unwrap_or_default()).or_default();
@@ -218,7 +220,7 @@ fn only_members(message: &Value, names: &[&str]) -> Result<(), String> {
 }
 
 /// The text with U+FFFD for each escape of a surrogate, which `serde_json::Value` can only hold in pairs.
-fn without_lone_surrogates(text: &str) -> String {
+pub fn without_lone_surrogates(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

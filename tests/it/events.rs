@@ -114,7 +114,8 @@ fn what_a_killed_writer_has_committed_is_told() {
     let (mut items, mut last) = (BTreeMap::new(), 0);
     for run in 0..5 {
         let mut writer = Listener::start(&folder);
-        let lines: Vec<String> = (0..3000).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 50), format!("{run}/{n}")]))).collect();
+        let lines: Vec<String> =
+            (0..3000).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 50), format!("{run}/{n}")]))).collect();
         writer.peer.send_raw(lines.concat().as_bytes());
         // It is in the middle of its work when it has given some replies.
         (0..1 + run * 100).for_each(|_| drop(writer.reply()));
@@ -184,7 +185,8 @@ fn who_comes_late_is_told_what_happened_since() {
     let mut last = 0;
     // Each time a change has been going on when it comes.
     for round in 0..20 {
-        let lines: Vec<String> = (0..300).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 9), format!("{round}/{n}")]))).collect();
+        let lines: Vec<String> =
+            (0..300).map(|n| writer.line("setItem", &json!([1, format!("k{}", n % 9), format!("{round}/{n}")]))).collect();
         writer.peer.send_raw(lines.concat().as_bytes());
         let subscribed = late.call("storage/subscribe", &json!({"storage": 1, "since": last}));
         assert_eq!(subscribed["gap"], json!(false));

@@ -25,7 +25,8 @@ impl Folder {
     /// The file of the one bottle in it.
     pub fn bottle(&self) -> PathBuf {
         let files = std::fs::read_dir(self.path().join("bottles")).expect("a server has made it");
-        let mut files = files.map(|file| file.expect("it can be read").path()).filter(|path| path.extension().is_some_and(|e| e == "sqlite"));
+        let mut files =
+            files.map(|file| file.expect("it can be read").path()).filter(|path| path.extension().is_some_and(|e| e == "sqlite"));
         files.next().expect("a server has made a bottle")
     }
 

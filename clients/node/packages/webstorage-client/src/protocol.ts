@@ -610,7 +610,7 @@ export interface Methods {
     params: OpenParams;
     paramsByPosition: OpenParamsByPosition;
     result: Opened;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Closes a handle. The items stay: those of a session area until the connection ends. */
   "storage/close": {
@@ -762,14 +762,14 @@ export interface Methods {
     params: DeleteParams;
     paramsByPosition: DeleteParamsByPosition;
     result: boolean;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing. */
   "storage/check": {
     params: CheckParams;
     paramsByPosition: CheckParamsByPosition;
     result: Checked;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Reads what is readable out of a damaged file that was moved aside. Changes nothing. */
   "storage/salvage": {
