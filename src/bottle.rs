@@ -8,11 +8,13 @@ mod listening;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{ArcMutexGuard, FairMutex, Mutex, RawFairMutex};
 
 use crate::area::Area;
 use crate::broadcast::{Event, Listeners};
+use crate::cancellation;
 use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::origin::Origin;
@@ -124,6 +126,24 @@ impl Bottle {
     /// Waits until no other connection of this process uses the file.
     pub fn lock(&self) -> BottleGuard {
         self.file.lock_arc()
+    }
+
+    /// The same for a call, which its client may cancel while another connection of this process waits for a lock
+    /// itself.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn lock_for_call(&self) -> Result<BottleGuard> {
+        /// Between two looks at the input.
+        const INTERVAL: Duration = Duration::from_millis(5);
+        loop {
+            if let Some(file) = self.file.try_lock_arc_for(INTERVAL) {
+                return Ok(file);
+            }
+            if cancellation::is_requested() {
+                return Err(Error::Cancelled);
+            }
+        }
     }
 
     /// Moves the WAL into the database on another thread, if much was written since that was last done.

@@ -260,7 +260,7 @@ impl Connection {
                 return Err(Error::Security("An opaque origin (\"null\", data:, file:) has no persistent storage; open it with persistent false, or name another origin.".to_owned()));
             }
             let bottle = self.shed()?.open(origin, quota.unwrap_or(default_quota))?;
-            let mut file = bottle.lock();
+            let mut file = bottle.lock_for_call()?;
             let row = if let Some(quota) = quota {
                 file.begin_write()?;
                 let (area, _) = file.area();
@@ -426,7 +426,7 @@ impl Connection {
             }
             StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => {
                 // One statement sees one moment's state by itself; a transaction around it costs as much again.
-                let mut file = bottle.lock();
+                let mut file = bottle.lock_for_call()?;
                 file.reopen_if_replaced()?;
                 let (area, database) = file.area();
                 read(area, database).map_err(|error| file.explain(error))
@@ -532,7 +532,7 @@ impl Connection {
             self.leave_lost_group(&result);
             return result;
         }
-        let mut file = bottle.lock();
+        let mut file = bottle.lock_for_call()?;
         file.begin_read()?;
         let (area, database) = file.area();
         match read(area, database) {
@@ -561,7 +561,7 @@ impl Connection {
             self.leave_lost_group(&result);
             return result;
         }
-        let mut file = bottle.lock();
+        let mut file = bottle.lock_for_call()?;
         file.begin_write()?;
         let (area, database) = file.area();
         match change(area, database) {
@@ -600,7 +600,7 @@ impl Connection {
             if !self.more_waiting {
                 return Ok(None);
             }
-            let mut file = bottle.lock();
+            let mut file = bottle.lock_for_call()?;
             if writing {
                 file.begin_write()?;
             } else {

@@ -134,6 +134,23 @@ impl Decoder {
         self.end += count;
     }
 
+    /// Takes bytes that were read elsewhere.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = bytes.len().min(space.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// A decoder without bytes for another reading of the same stream, between two messages.
+    #[must_use]
+    pub fn empty_copy(&self) -> Self {
+        Decoder { framing: self.framing, at_stream_start: false, ..Decoder::new(self.limit, self.any_header) }
+    }
+
     /// The bytes of a message whose range [`Decoder::next_frame`] gave.
     #[must_use]
     pub fn body(&self, frame: std::ops::Range<usize>) -> &[u8] {

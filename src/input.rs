@@ -15,6 +15,9 @@ const SPIN: Duration = Duration::from_micros(50);
 /// The most reads without looking, after looking has failed often.
 const MAX_PAUSE: u32 = 4096;
 
+/// Bytes that may be read while a call waits.
+const MAX_AHEAD: usize = 1 << 20;
+
 /// Where the bytes of one connection come from.
 #[derive(Debug)]
 pub struct Input {
@@ -23,13 +26,17 @@ pub struct Input {
     pause: u32,
     /// Reads to be done without looking after the next failure.
     next_pause: u32,
+    /// What was read while a call waited.
+    ahead: Vec<u8>,
+    /// Whether the end of the input was read while a call waited.
+    ended: bool,
 }
 
 impl Input {
     /// Reads from `fd`.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
-        Input { fd, pause: 1, next_pause: 1 }
+        Input { fd, pause: 1, next_pause: 1, ahead: Vec::new(), ended: false }
     }
 
     /// Reads what is there, and waits for it if nothing is; 0 at the end of the input. `answered` says that a
@@ -38,6 +45,15 @@ impl Input {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&mut self, buffer: &mut [u8], answered: bool) -> std::io::Result<usize> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            return Ok(count);
+        }
+        if self.ended {
+            return Ok(0);
+        }
         if answered {
             if self.pause == 0 {
                 if let Some(count) = self.look(buffer) {
@@ -61,6 +77,35 @@ impl Input {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Reads what is there without waiting, tells `f`, and keeps it for [`Input::read`]. Returns whether anything
+    /// was there. Reads no more than a bound, so that a client which goes on sending is made to wait.
+    pub fn read_ahead(&mut self, f: &mut dyn FnMut(&[u8])) -> bool {
+        let kept = self.ahead.len();
+        let mut buffer = [0; 16 << 10];
+        while !self.ended && self.ahead.len() < MAX_AHEAD && self.is_ready() {
+            match rustix::io::read(&self.fd, &mut buffer) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.ahead.extend_from_slice(&buffer[..count]),
+                // What is wrong with the input is seen when it is read in its turn.
+                Err(_) => break,
+            }
+        }
+        f(&self.ahead[kept..]);
+        self.ahead.len() > kept
+    }
+
+    /// What was read ahead.
+    #[must_use]
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut ready = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0)
     }
 
     /// Looks for input for a short time; `None` if none came.

@@ -7,6 +7,7 @@
 //!    the usual ones) tell what each is, and runs the method.
 //! 3. [`methods`] is the one table of methods. Their wire types are [`protocol`]'s, [`params`] parses them and
 //!    [`reply`] writes the results; [`openrpc`] describes them all.
+//!    While a call waits for another process, [`cancellation`] looks whether its client still wants it.
 //! 4. [`connection`] finds the area that a handle stands for and the transaction that the call belongs to.
 //! 5. [`area`] has the algorithms of the `Storage` interface, with [`index`] for `key(n)`. Its items are in the
 //!    connection's [`session`] database or in a [`bottle`] of the [`shed`].
@@ -26,6 +27,7 @@ pub mod area;
 pub mod background;
 pub mod bottle;
 pub mod broadcast;
+pub mod cancellation;
 pub mod connection;
 pub mod dom_string;
 pub mod error;

@@ -227,8 +227,16 @@ const TRANSACT: &[Code] = &[
 ];
 
 /// The errors of opening an area.
-const OPEN: &[Code] =
-    &[Code::SecurityError, Code::NotSupportedError, Code::TimeoutError, Code::UnknownError, Code::DataCorruption, Code::RequestCancelled];
+const OPEN: &[Code] = &[
+    Code::SecurityError,
+    Code::NotSupportedError,
+    Code::InvalidStateError,
+    Code::QuotaExceededError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::RequestCancelled,
+];
 
 /// The errors of commands: those of every method.
 const COMMAND: &[Code] = &[

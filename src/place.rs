@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cancellation;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::sqlite::{self, Database, Durability, Foreign};
@@ -104,7 +105,9 @@ impl Place {
     pub fn explain(&self, error: &rusqlite::Error) -> Error {
         let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
         let path_shown = self.path.display();
-        if sqlite::is_busy(error) {
+        if sqlite::is_busy(error) && cancellation::was_requested() {
+            Error::Cancelled
+        } else if sqlite::is_busy(error) {
             timeout(&self.origin)
         } else if sqlite::is_full(error) {
             let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
@@ -367,6 +370,7 @@ fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
         match file.try_lock_shared() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            Err(TryLockError::WouldBlock) if cancellation::is_requested() => return Err(Error::Cancelled),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(timeout(origin)),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
         }

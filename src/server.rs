@@ -1,9 +1,11 @@
 //! One process's server: what its connections share, and the loop of one connection.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use jsonrpsee::core::server::{Extensions, MethodCallback, RpcModule};
 use jsonrpsee::types::{Id, Params};
 use parking_lot::Mutex;
 
+use crate::cancellation::Calls;
 use crate::connection::{Connection, Options, Persistence, Phase};
 use crate::error::{Error, Result};
 use crate::frame::{Decoder, FrameError, Framing};
@@ -134,6 +137,7 @@ pub struct Peer {
     number: u64,
     stop: Arc<Stop>,
     answered: bool,
+    calls: Option<Rc<Calls>>,
 }
 
 impl Peer {
@@ -142,7 +146,7 @@ impl Peer {
     pub fn new(server: &Arc<Server>, output: Output, number: u64) -> Self {
         let connection = Arc::new(Mutex::new(Connection::new(Arc::clone(server), output.clone(), number)));
         let module = methods::module(&connection);
-        Peer { connection, module, server: Arc::clone(server), output, number, stop: Arc::default(), answered: false }
+        Peer { connection, module, server: Arc::clone(server), output, number, stop: Arc::default(), answered: false, calls: None }
     }
 
     /// Ends the loop from another thread.
@@ -158,11 +162,14 @@ impl Peer {
     }
 
     /// Reads, handles and answers until the client or [`Stop`] ends it. What was read is answered.
-    pub fn serve(&mut self, input: &mut Input, mut decoder: Decoder) -> End {
+    pub fn serve(&mut self, input: Input, decoder: Decoder) -> End {
         let _span = tracing::info_span!("connection", number = self.number).entered();
         tracing::debug!("begins");
+        let (input, decoder) = (Rc::new(RefCell::new(input)), Rc::new(RefCell::new(decoder)));
+        self.calls = Some(Calls::watch(&input, &decoder));
         let end = loop {
-            let count = match input.read(decoder.space(), self.answered) {
+            let read = input.borrow_mut().read(decoder.borrow_mut().space(), self.answered);
+            let count = match read {
                 Ok(count) => count,
                 Err(error) => {
                     tracing::warn!(%error, "the input cannot be read; everything acknowledged is stored");
@@ -174,8 +181,8 @@ impl Peer {
                 return End::Clean;
             }
             self.answered = false;
-            decoder.filled(count);
-            let ended = self.handle_frames(&mut decoder).or_else(|| (count == 0).then(|| self.handle_last(&mut decoder)));
+            decoder.borrow_mut().filled(count);
+            let ended = self.handle_frames(&decoder).or_else(|| (count == 0).then(|| self.handle_last(&decoder)));
             if self.flush().is_err() {
                 tracing::debug!("nobody reads the output any more");
                 break End::Clean;
@@ -208,9 +215,12 @@ impl Peer {
     }
 
     /// Handles every complete frame; the end, if one of them brings it.
-    fn handle_frames(&mut self, decoder: &mut Decoder) -> Option<End> {
+    fn handle_frames(&mut self, decoder: &RefCell<Decoder>) -> Option<End> {
         loop {
-            match decoder.next_frame() {
+            let next = decoder.borrow_mut().next_frame();
+            // A call that waits looks at the decoder too.
+            let decoder = decoder.borrow();
+            match next {
                 Ok(Some(frame)) => {
                     let more = decoder.has_frame();
                     if let Some(end) = self.handle_frame(decoder.body(frame), decoder.framing(), more) {
@@ -231,8 +241,10 @@ impl Peer {
     }
 
     /// Handles what is left when the input has ended.
-    fn handle_last(&mut self, decoder: &mut Decoder) -> End {
-        match decoder.last_frame() {
+    fn handle_last(&mut self, decoder: &RefCell<Decoder>) -> End {
+        let last = decoder.borrow_mut().last_frame();
+        let decoder = decoder.borrow();
+        match last {
             Ok(Some(frame)) => self.handle_frame(decoder.body(frame), decoder.framing(), false).unwrap_or(End::Clean),
             Ok(None) => End::Clean,
             Err(error) => self.handle_broken(&error, decoder.framing()).unwrap_or(End::Clean),
@@ -256,7 +268,9 @@ impl Peer {
             Ok(Message::Batch(members)) => self.handle_batch(&members, framing, more),
             parsed => self.handle_message(parsed, framing, more),
         };
-        if self.connection.lock().replies.bytes().len() >= SEND_AT {
+        // Who cancels a call wants its reply now, not after the next call has waited too.
+        let cancelled = self.calls.as_ref().is_some_and(|calls| calls.is_current_cancelled());
+        if cancelled || self.connection.lock().replies.bytes().len() >= SEND_AT {
             // Replies wait for the commit of what they acknowledge.
             self.connection.lock().end_group();
             if self.flush().is_err() {
@@ -276,6 +290,9 @@ impl Peer {
             connection.replies.set_framing(Framing::Lines);
             connection.replies.begin_batch();
         }
+        if let Some(calls) = &self.calls {
+            calls.set_batch(members.iter().filter_map(|member| id_of(member)).collect());
+        }
         let before = self.connection.lock().replies.bytes().len();
         let mut end = None;
         for (index, member) in members.iter().enumerate() {
@@ -287,6 +304,9 @@ impl Peer {
                 }
                 parsed => end = end.or(self.handle_message(parsed, framing, more || index + 1 < members.len())),
             }
+        }
+        if let Some(calls) = &self.calls {
+            calls.set_batch(Vec::new());
         }
         let mut connection = self.connection.lock();
         connection.end_group();
@@ -359,7 +379,9 @@ impl Peer {
                 return None;
             }
         }
-        if method == "workspace/executeCommand" {
+        if self.calls.as_ref().is_some_and(|calls| calls.begin(id)) {
+            self.connection.lock().answer::<()>(id, |_| Err(Error::Cancelled));
+        } else if method == "workspace/executeCommand" {
             self.execute_command(id, params);
         } else {
             self.run(id, method, params);
@@ -409,6 +431,14 @@ impl Peer {
         connection.replies.clear();
         connection.release_subscriptions();
         sent
+    }
+}
+
+/// The id of a member of a batch, if it is a call.
+fn id_of(member: &str) -> Option<String> {
+    match message::parse_single(member) {
+        Ok(Message::Call { id, .. }) => Some(id.to_owned()),
+        _ => None,
     }
 }
 

@@ -17,6 +17,8 @@ pub use inspect::Salvaged;
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 
+use crate::cancellation;
+
 /// The schema that this program writes; [`SCHEMA_VERSION`] is its version.
 pub const SCHEMA: &str = include_str!("../schema/storage.sql");
 
@@ -122,7 +124,7 @@ fn wait_for_lock(attempts: i32) -> bool {
         SINCE.set(Some(now));
     }
     let waited = SINCE.get().map_or(Duration::ZERO, |since| now - since);
-    if waited >= busy_timeout() {
+    if waited >= busy_timeout() || cancellation::is_requested() {
         return false;
     }
     std::thread::sleep(Duration::from_micros(fastrand::u64(20..500)));
@@ -237,7 +239,7 @@ impl Database {
             match entered {
                 Ok(mode) if mode == "wal" => return Ok(()),
                 Err(error) if !is_busy(&error) => return Err(error),
-                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(error) if Instant::now() >= deadline || cancellation::is_requested() => return Err(error),
                 _ => std::thread::sleep(Duration::from_micros(fastrand::u64(200..2000))),
             }
         }

@@ -78,7 +78,7 @@ impl Connections {
         let mut peer = Peer::new(server, output.clone(), number);
         let live = Live { stop: peer.stopper(), connection: peer.connection(), output };
         self.live.lock().insert(number, live);
-        let end = peer.serve(&mut Input::new(input), Decoder::new(server.max_message_size, any_header));
+        let end = peer.serve(Input::new(input), Decoder::new(server.max_message_size, any_header));
         if self.live.lock().remove(&number).is_none() {
             // Another thread has ended this connection and will end the process.
             loop {

@@ -1,7 +1,9 @@
 //! Tests of the whole server, as its users meet it: through processes and pipes.
 
 mod backpressure;
+mod cancellation;
 mod client;
+mod conformance;
 mod document;
 mod ends;
 mod events;

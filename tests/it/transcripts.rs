@@ -2,30 +2,46 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use webstorage_server::transcript::{Host, Transcript};
 
+use crate::conformance::faults_in;
 use crate::peer::{PATIENCE, PROGRAM};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protocol");
 
+/// Holds a transcript, and validates what its servers have sent and received against the document of the protocol.
 fn hold(name: &str) {
     let path = Path::new(FOLDER).join(name);
     let text = fs::read_to_string(&path).expect("the transcript is there");
-    let failures = failures(&format!("tests/protocol/{name}"), &text, PATIENCE);
+    let logs = tempfile::tempdir().expect("the temporary directory is writable");
+    let program = logging_program(logs.path());
+    let mut failures = failures(&format!("tests/protocol/{name}"), &text, &program, PATIENCE);
+    failures.extend(faults_in(&logs.path().join("logs")));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// A program that is the server, with a wire log for each process in `directory`.
+fn logging_program(directory: &Path) -> PathBuf {
+    fs::create_dir(directory.join("logs")).expect("the temporary directory is writable");
+    let program = directory.join("server");
+    let script = format!("#!/bin/sh\nexec '{PROGRAM}' --trace '{}/logs/'$$ \"$@\"\n", directory.display());
+    fs::write(&program, script).expect("the temporary directory is writable");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("the file is ours");
+    program
+}
+
 /// What a transcript finds wrong with the server.
-fn failures(name: &str, text: &str, patience: Duration) -> Vec<String> {
+fn failures(name: &str, text: &str, program: &Path, patience: Duration) -> Vec<String> {
     let transcript = match Transcript::parse(name, text) {
         Ok(transcript) => transcript,
         Err(failure) => return vec![failure.to_string()],
     };
     let directory = tempfile::tempdir().expect("the temporary directory is writable");
-    let host = Host { program: PROGRAM.into(), directory: directory.path().to_owned(), patience };
+    let host = Host { program: program.to_owned(), directory: directory.path().to_owned(), patience };
     let failures = transcript.run(&host).err().unwrap_or_default();
     failures.iter().map(ToString::to_string).collect()
 }
@@ -134,7 +150,7 @@ fn what_is_wrong_is_found() {
         // Only where nothing must come is there something to wait for.
         let waits = parts.contains(&"nothing came in time");
         let patience = if waits { Duration::from_secs(5) } else { PATIENCE };
-        let failures = failures("wrong.txt", &format!("{begin}{steps}"), patience);
+        let failures = failures("wrong.txt", &format!("{begin}{steps}"), Path::new(PROGRAM), patience);
         let [failure] = &failures[..] else {
             panic!("{steps}: one failure, not {failures:?}");
         };
