@@ -114,11 +114,13 @@ export class MirroredArea {
   }
 
   /** Takes in a change that the server reports, own changes included. */
-  apply(event: CompleteEvent): void {
-    const { key, oldValue, newValue, url } = event;
-    if (this.#pending?.judge(key, newValue) !== "foreign" || this.#knows(event)) return;
-    this.#change(event);
-    this.#deliver({ key, oldValue, newValue, url });
+  apply({ key, oldValue, newValue, url }: CompleteEvent): void {
+    const change: Change = { key, oldValue, newValue, url };
+    if (this.#pending?.judge(key, newValue) !== "foreign") this.#place(change);
+    else if (!this.#knows(change)) {
+      this.#change(change);
+      this.#deliver(change);
+    }
   }
 
   /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
@@ -156,7 +158,7 @@ export class MirroredArea {
   }
 
   /** Whether the copy shows a change already, because it was loaded after the change. */
-  #knows({ key, oldValue, newValue }: CompleteEvent): boolean {
+  #knows({ key, oldValue, newValue }: Change): boolean {
     if (key === null) return this.#items.length === 0;
     return newValue === null ? this.#items.get(key) === undefined : oldValue !== null && this.#items.get(key) === newValue;
   }
@@ -165,7 +167,7 @@ export class MirroredArea {
     for (const view of this.#views) view.owner.deliver(change);
   }
 
-  #change({ key, oldValue, newValue }: CompleteEvent): void {
+  #change({ key, oldValue, newValue }: Change): void {
     const items = this.#items;
     if (key === null) {
       const kept = [...items.entries()].filter(([name]) => this.#pending?.protects(name));
@@ -176,13 +178,26 @@ export class MirroredArea {
     } else if (oldValue !== null && items.get(key) !== undefined) {
       items.set(key, newValue);
     } else {
-      // A new key stands behind everything the server has and before what it has not got yet.
-      items.delete(key);
-      const later = [...(this.#pending?.appended ?? [])].map((name) => [name, items.get(name) as string] as const);
-      for (const [name] of later) items.delete(name);
-      items.set(key, newValue);
-      for (const [name, value] of later) items.set(name, value);
+      this.#append(key, newValue);
     }
+  }
+
+  /** Gives a key the place that the server has just given it, although the copy is ahead in its value. */
+  #place({ key, oldValue, newValue }: Change): void {
+    if (key === null || oldValue !== null || newValue === null) return;
+    const value = this.#items.get(key);
+    if (value !== undefined && this.#pending?.placed(key) === true) this.#append(key, value);
+  }
+
+  /** Puts an item behind everything the server has and before what it has not got yet. */
+  #append(key: string, value: string): void {
+    const items = this.#items;
+    items.delete(key);
+    const later: [string, string][] = [];
+    for (const name of this.#pending?.appended ?? []) later.push([name, items.get(name) as string]);
+    for (const [name] of later) items.delete(name);
+    items.set(key, value);
+    for (const [name, text] of later) items.set(name, text);
   }
 
   #broadcast(changer: MirroredView, key: string | null, oldValue: string | null, newValue: string | null): void {

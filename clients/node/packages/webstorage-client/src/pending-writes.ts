@@ -66,11 +66,19 @@ export class PendingWrites {
     if (writes.values[0] !== newValue) return "superseded";
     writes.values.shift();
     writes.age = 0;
-    if (writes.values.length === 0) {
-      this.#byKey.delete(key);
-      this.#appended.delete(key);
-    }
+    if (writes.values.length === 0) this.#byKey.delete(key);
     return "own";
+  }
+
+  /**
+   * Notes that the server has put a key, which this copy has as well, at the end of what it has. True if
+   * the copy has the key in another place, as it does when somebody else added or removed it before.
+   */
+  placed(key: string): boolean {
+    if (this.#clears > 0) return false;
+    const [first] = this.#appended;
+    this.#appended.delete(key);
+    return first !== key;
   }
 
   forget(): void {
