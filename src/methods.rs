@@ -13,6 +13,7 @@ mod administration;
 mod bulk;
 mod copies;
 mod lifecycle;
+mod test_controls;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,9 +32,10 @@ use crate::openrpc;
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    CancelRequest, Checked, Code, Discovered, EntriesPage, Estimate, ExecuteCommand, Flush, Initialize, Initialized, Item, KeySize,
-    Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore, Salvage,
-    SalvageResult, SetItem, SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
+    CallLog, Calls, CancelRequest, Checked, Code, Delay, DenyPersistence, Discovered, DispatchEvent, EntriesPage, Estimate, ExecuteCommand,
+    Fail, Flush, Initialize, Initialized, Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open,
+    Opened, OriginInfo, Page, Restore, Salvage, SalvageResult, SetItem, SetQuota, SetTrace, Snapshotted, StorageEvent, StorageOverflow,
+    Subscribe, Subscribed, Transact, Unsubscribe,
 };
 use crate::reply::Plain;
 
@@ -51,7 +53,10 @@ macro_rules! method {
                         Id::Str(text) => Some(&**text),
                         _ => None,
                     };
-                    context.lock().answer(id, |connection| $handler(connection, params::parse::<$params>(given.as_str())?));
+                    context.lock().answer(id, |connection| {
+                        connection.begin_call($name, params::field_names::<$params>, given.as_str())?;
+                        $handler(connection, params::parse::<$params>(given.as_str())?)
+                    });
                     // The reply is written already; jsonrpsee has nothing to add.
                     MethodResponse::notification()
                 }))
@@ -164,6 +169,27 @@ pub fn table() -> Vec<Method> {
         method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing.")
             .fails(&[Code::NotSupportedError, Code::NotFoundError, Code::UnknownError])
             .example(r#"{"file":"https_example.com-100680ad546ce6a577f42f52df33b4cf-1767225600-0.sqlite"}"#, r#"{"complete":false,"items":[{"key":"theme","value":"dark"}]}"#),
+        method!("test/fail", Fail<'_> => (), test_controls::fail, "Makes the next calls fail. Like every test/ method only with --enable-test-methods.")
+            .fails(FOR_TESTS)
+            .example(r#"{"error":"QuotaExceededError","method":"storage/setItem","key":"user:*"}"#, "null"),
+        method!("test/delay", Delay<'_> => (), test_controls::delay, "Makes the next calls wait.")
+            .fails(FOR_TESTS)
+            .example(r#"{"milliseconds":100,"method":"storage/getItem","count":3}"#, "null"),
+        method!("test/setQuota", SetQuota => (), test_controls::set_quota, "Sets the quota of an area until test/reset.")
+            .fails(OPEN_FOR_TESTS)
+            .example_after(ITEMS, r#"{"storage":1,"quota":0}"#, "null"),
+        method!("test/denyPersistence", DenyPersistence<'_> => (), test_controls::deny_persistence, "Makes opening persistent areas fail until test/reset, as if the server had no storage directory.")
+            .fails(FOR_TESTS)
+            .example(r#"{"reason":"the user has blocked it"}"#, "null"),
+        method!("test/dispatchEvent", DispatchEvent<'_> => (), test_controls::dispatch_event, "Sends the listeners of this connection an event as if another document had made a change.")
+            .fails(OPEN_FOR_TESTS)
+            .example_after(ITEMS, r#"{"storage":1,"key":"theme","oldValue":"dark","newValue":"light","url":"https://example.com/other"}"#, "null"),
+        method!("test/reset", NoParams => (), test_controls::reset, "Makes this connection as new, except that handles and subscriptions stay: session areas are emptied; snapshots, rules and the log of calls are gone; quotas and persistence are as they were. Persistent areas keep their items.")
+            .fails(OPEN_FOR_TESTS)
+            .example("", "null"),
+        method!("test/calls", Calls => CallLog, test_controls::calls, "The storage calls that were made on this connection so far.")
+            .fails(FOR_TESTS)
+            .example_after(ITEMS, r#"{"clear":true}"#, r#"{"calls":[{"method":"storage/open","params":{"persistent":false}},{"method":"storage/setItem","params":{"storage":1,"key":"theme","value":"dark"}},{"method":"storage/setItem","params":{"storage":1,"key":"font size","value":"12"}}],"dropped":0}"#),
         method!("initialize", Initialize<'_> => Initialized, lifecycle::initialize, "LSP's initialize: tells what the server can do, and takes options. Optional; the first message if it is used.")
             .example(lifecycle::INITIALIZE, lifecycle::INITIALIZED),
         method!("initialized", Ignored => (), lifecycle::initialized, "LSP's initialized.").notification().example("{}", ""),
@@ -229,6 +255,19 @@ const TRANSACT: &[Code] = &[
 /// The errors of opening an area.
 const OPEN: &[Code] =
     &[Code::SecurityError, Code::NotSupportedError, Code::TimeoutError, Code::UnknownError, Code::DataCorruption, Code::RequestCancelled];
+
+/// The errors of the controls for tests.
+const FOR_TESTS: &[Code] = &[Code::NotSupportedError];
+
+/// The errors of the controls for tests that concern an area.
+const OPEN_FOR_TESTS: &[Code] = &[
+    Code::NotSupportedError,
+    Code::InvalidStateError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::RequestCancelled,
+];
 
 /// An area with two items, which most examples begin with.
 const ITEMS: Said = &[

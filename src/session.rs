@@ -160,6 +160,12 @@ impl Session {
         Ok(())
     }
 
+    /// The ids of all areas.
+    #[must_use]
+    pub fn ids(&self) -> Vec<i64> {
+        self.areas.keys().copied().collect()
+    }
+
     /// An area, and the database its items are in, for reading.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ transcripts! {
     session_and_persistent = "session-and-persistent.txt",
     storage_directory = "storage-directory.txt",
     strings = "strings.txt",
+    test_methods = "test-methods.txt",
     transact = "transact.txt",
     transact_pipelined = "transact-pipelined.txt",
     transport_pipe = "transport-pipe.txt",
