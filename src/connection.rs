@@ -3,12 +3,15 @@
 
 mod administration;
 mod copies;
+mod state_file;
 mod test_controls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
+
+pub use state_file::Target;
 
 use crate::area::Area;
 use crate::bottle::{Bottle, BottleGuard, Subscribed};

@@ -47,6 +47,7 @@ pub mod server;
 pub mod session;
 pub mod shed;
 pub mod sqlite;
+pub mod state_file;
 pub mod test_controls;
 pub mod transcript;
 pub mod transport;

@@ -13,6 +13,7 @@ mod administration;
 mod bulk;
 mod copies;
 mod lifecycle;
+mod state_file;
 mod test_controls;
 
 use std::borrow::Cow;
@@ -33,9 +34,9 @@ use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
     CallLog, Calls, CancelRequest, Checked, Code, Delay, DenyPersistence, Discovered, DispatchEvent, EntriesPage, Estimate, ExecuteCommand,
-    Fail, Flush, Initialize, Initialized, Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open,
-    Opened, OriginInfo, Page, Restore, Salvage, SalvageResult, SetItem, SetQuota, SetTrace, Snapshotted, StorageEvent, StorageOverflow,
-    Subscribe, Subscribed, Transact, Unsubscribe,
+    Export, Exported, Fail, Flush, Import, ImportResult, Initialize, Initialized, Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys,
+    OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Progress, Restore, Salvage, SalvageResult, SetItem, SetQuota,
+    SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
 };
 use crate::reply::Plain;
 
@@ -169,6 +170,16 @@ pub fn table() -> Vec<Method> {
         method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing.")
             .fails(&[Code::NotSupportedError, Code::NotFoundError, Code::UnknownError])
             .example(r#"{"file":"https_example.com-100680ad546ce6a577f42f52df33b4cf-1767225600-0.sqlite"}"#, r#"{"complete":false,"items":[{"key":"theme","value":"dark"}]}"#),
+        method!("storage/export", Export<'_> => Exported, state_file::export, "Writes the items of whole areas as Playwright's storageState with sessionStorage, as a flat object, or as pairs. Each area is as it was at one moment.")
+            .fails(EXPORT)
+            .example_after(ITEMS, r#"{"storages":[1],"format":"pairs"}"#, r#"{"state":[["theme","dark"],["font size","12"]],"areas":1,"items":2}"#),
+        method!("storage/import", Import<'_> => ImportResult, state_file::import, "Reads the items of whole areas from a state or from the files of Node and Deno. Each area gets all of its items or none.")
+            .fails(IMPORT)
+            .example_after(ITEMS, r#"{"storage":1,"state":{"theme":"light","sound":"off"}}"#, r#"{"dryRun":false,"areas":[{"origin":"http://localhost","persistent":false,"added":1,"changed":1,"unchanged":0,"removed":0,"length":3,"usage":58}],"ignored":[]}"#),
+        row!("$/progress", Progress<'_> => (), "LSP's progress of a call that was given a workDoneToken.")
+            .notification()
+            .from_server()
+            .example(r#"{"token":"export 1","value":{"kind":"report","message":"5000 of 100000 items","percentage":5}}"#, ""),
         method!("test/fail", Fail<'_> => (), test_controls::fail, "Makes the next calls fail. Like every test/ method only with --enable-test-methods.")
             .fails(FOR_TESTS)
             .example(r#"{"error":"QuotaExceededError","method":"storage/setItem","key":"user:*"}"#, "null"),
@@ -255,6 +266,29 @@ const TRANSACT: &[Code] = &[
 /// The errors of opening an area.
 const OPEN: &[Code] =
     &[Code::SecurityError, Code::NotSupportedError, Code::TimeoutError, Code::UnknownError, Code::DataCorruption, Code::RequestCancelled];
+
+/// What reading areas into a state can give.
+const EXPORT: &[Code] = &[
+    Code::InvalidStateError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// What putting a state into areas can give.
+const IMPORT: &[Code] = &[
+    Code::InvalidStateError,
+    Code::NotFoundError,
+    Code::QuotaExceededError,
+    Code::SecurityError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
 
 /// The errors of the controls for tests.
 const FOR_TESTS: &[Code] = &[Code::NotSupportedError];

@@ -2,6 +2,7 @@
 
 mod document;
 mod framing;
+mod other_programs;
 mod peer;
 mod salvage;
 mod transact;

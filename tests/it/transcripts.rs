@@ -55,6 +55,7 @@ transcripts! {
     default_quota = "default-quota.txt",
     execute_command = "execute-command.txt",
     entries = "entries.txt",
+    export_import = "export-import.txt",
     flags = "flags.txt",
     framing_broken_headers = "framing-broken-headers.txt",
     framing_broken_length = "framing-broken-length.txt",
