@@ -4,9 +4,11 @@
 //! caller passes the one that the area's items are in, inside the right transaction, and says with
 //! [`Area::load`] when another process may have changed them.
 
+mod import;
 mod snapshot;
 mod transact;
 
+pub use import::{ImportMode, Imported};
 pub use snapshot::Snapshot;
 pub use transact::Changes;
 

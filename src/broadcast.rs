@@ -164,6 +164,13 @@ impl Listeners {
         }
     }
 
+    /// Sends events to the listeners of one connection only.
+    pub fn deliver_within(&mut self, connection: u64, events: &[Event]) {
+        let others: Vec<Listener> = self.listeners.extract_if(.., |listener| listener.connection != connection).collect();
+        self.deliver(events);
+        self.listeners.extend(others);
+    }
+
     /// Tells every listener that changes up to `sequence` could not be delivered.
     pub fn deliver_overflow(&mut self, sequence: u64) {
         for listener in &mut self.listeners {

@@ -3,11 +3,15 @@
 
 mod administration;
 mod copies;
+mod state_file;
+mod test_controls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
+
+pub use state_file::Target;
 
 use crate::area::Area;
 use crate::bottle::{Bottle, BottleGuard, Subscribed};
@@ -21,6 +25,7 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::shed::Shed;
 use crate::sqlite::{AreaRow, Database};
+use crate::test_controls::Controls;
 
 /// The most calls that share one transaction.
 const MAX_GROUP_CALLS: u32 = 256;
@@ -54,6 +59,8 @@ pub struct Connection {
     /// Subscriptions whose replies are not out yet.
     unreleased: Vec<SubscriptionId>,
     snapshots: copies::Snapshots,
+    /// What tests ask for, if the server was started for tests.
+    controls: Option<Box<Controls>>,
     group: Option<Group>,
     /// Whether the call that is being handled has written in the group's transaction.
     awaits_commit: bool,
@@ -155,6 +162,7 @@ impl Connection {
             options: server.options.clone(),
             phase: Phase::Uninitialized,
             persistence: server.persistence.clone(),
+            controls: server.test_methods.then(Box::default),
             server,
             session: None,
             number,
@@ -461,16 +469,8 @@ impl Connection {
         let source = (self.number, handle);
         match &storage.area {
             StorageArea::Session(id) => {
-                let id = *id;
-                let done = self.session()?.write(id, bytes as u64, change)?;
-                let changes = self.session()?.take_changes(id);
-                if !changes.is_empty()
-                    && let Some(storage) = self.handles.get(&handle)
-                {
-                    let events = Event::from_changes(changes, &storage.url, source);
-                    self.session()?.deliver(id, &events);
-                }
-                Ok(done)
+                let (id, url) = (*id, Arc::clone(&storage.url));
+                self.write_session(id, bytes as u64, change, &url, source)
             }
             StorageArea::Persistent(bottle) => {
                 let (bottle, url) = (Arc::clone(bottle), Arc::clone(&storage.url));
@@ -520,6 +520,23 @@ impl Connection {
             Some(session) => Ok(session),
             none => Ok(none.insert(Session::new()?)),
         }
+    }
+
+    fn write_session<T>(
+        &mut self,
+        id: i64,
+        bytes: u64,
+        change: impl FnOnce(&mut Area, &Database) -> Result<T>,
+        url: &Arc<str>,
+        source: (u64, Handle),
+    ) -> Result<T> {
+        let session = self.session()?;
+        let done = session.write(id, bytes, change)?;
+        let changes = session.take_changes(id);
+        if !changes.is_empty() {
+            session.deliver(id, &Event::from_changes(changes, url, source));
+        }
+        Ok(done)
     }
 
     fn read_bottle<T>(&mut self, bottle: &Arc<Bottle>, read: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {

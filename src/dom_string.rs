@@ -157,6 +157,24 @@ pub fn units(wtf8: &[u8]) -> u64 {
     total
 }
 
+/// The WTF-8 of a string of 16-bit units with the low byte first. An odd last byte is no unit.
+#[must_use]
+pub fn from_utf16le(bytes: &[u8]) -> Vec<u8> {
+    let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    let mut wtf8 = Vec::with_capacity(bytes.len() / 2);
+    for character in char::decode_utf16(units) {
+        match character {
+            Ok(character) => wtf8.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(lone) => {
+                // Only surrogates, from U+D800 to U+DFFF, come here: three bytes as UTF-8 would have.
+                let [high, low] = lone.unpaired_surrogate().to_be_bytes();
+                wtf8.extend([0xE0 | high >> 4, 0x80 | (high & 0xF) << 2 | low >> 6, 0x80 | low & 0x3F]);
+            }
+        }
+    }
+    wtf8
+}
+
 /// Appends a WTF-8 string to `out` as a JSON string.
 pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
     out.reserve(wtf8.len() + 2);
@@ -248,6 +266,19 @@ mod tests {
     #[test]
     fn replacing_keeps_the_rest() {
         assert_eq!(write(&parse(r#""a\ud800b""#), IllFormed::Replace), "\"a\u{FFFD}b\"");
+    }
+
+    #[test]
+    fn utf_16_becomes_the_same_string() {
+        for json in [r#""a\ud800b""#, r#""\udfff\ud83d\ude00\ud83d""#, r#""añ€""#, r#""\u0000\uffff""#] {
+            let string = parse(json);
+            let text: Vec<u16> = crate::transcript::Json::parse(json.as_bytes()).map_or(Vec::new(), |json| match json {
+                crate::transcript::Json::String(units) => units,
+                _ => Vec::new(),
+            });
+            let bytes: Vec<u8> = text.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            assert_eq!(from_utf16le(&bytes), string.as_bytes(), "{json}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub mod server;
 pub mod session;
 pub mod shed;
 pub mod sqlite;
+pub mod state_file;
+pub mod test_controls;
 pub mod transcript;
 pub mod transport;
 pub mod watch;

@@ -26,6 +26,7 @@ use webstorage_server::wire_log::WireLog;
 /// message, or one JSON message a line; the first byte decides.
 #[derive(Parser, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent flags")]
 #[command(version, about, max_term_width = 110)]
 struct Flags {
     #[command(subcommand)]
@@ -68,6 +69,10 @@ struct Flags {
     /// The largest accepted message in bytes (a key or value can take six bytes for each UTF-16 unit)
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message_size: usize,
+
+    /// Allow the methods test/…, with which tests make calls fail on demand and more
+    #[arg(long)]
+    enable_test_methods: bool,
 
     /// What to log: off, error, warn, info, debug, trace, or a filter as RUST_LOG takes
     #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "warn")]
@@ -156,6 +161,7 @@ fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
         durability: flags.durability,
         max_message_size: flags.max_message_size,
         log_values: flags.log_values,
+        test_methods: flags.enable_test_methods,
         wire_log,
         on_process: Box::new(move |process| {
             // The end of one of several clients is seen at its socket and must not end the others.

@@ -13,6 +13,8 @@ mod administration;
 mod bulk;
 mod copies;
 mod lifecycle;
+mod state_file;
+mod test_controls;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,9 +33,10 @@ use crate::openrpc;
 use crate::origin::Origin;
 use crate::params;
 use crate::protocol::{
-    CancelRequest, Checked, Code, Discovered, EntriesPage, Estimate, ExecuteCommand, Flush, Initialize, Initialized, Item, KeySize,
-    Largest, NoParams, OfIndex, OfKey, OfKeys, OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Restore, Salvage,
-    SalvageResult, SetItem, SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
+    CallLog, Calls, CancelRequest, Checked, Code, Delay, DenyPersistence, Discovered, DispatchEvent, EntriesPage, Estimate, ExecuteCommand,
+    Export, Exported, Fail, Flush, Import, ImportResult, Initialize, Initialized, Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys,
+    OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Progress, Restore, Salvage, SalvageResult, SetItem, SetQuota,
+    SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
 };
 use crate::reply::Plain;
 
@@ -51,7 +54,10 @@ macro_rules! method {
                         Id::Str(text) => Some(&**text),
                         _ => None,
                     };
-                    context.lock().answer(id, |connection| $handler(connection, params::parse::<$params>(given.as_str())?));
+                    context.lock().answer(id, |connection| {
+                        connection.begin_call($name, params::field_names::<$params>, given.as_str())?;
+                        $handler(connection, params::parse::<$params>(given.as_str())?)
+                    });
                     // The reply is written already; jsonrpsee has nothing to add.
                     MethodResponse::notification()
                 }))
@@ -164,6 +170,37 @@ pub fn table() -> Vec<Method> {
         method!("storage/salvage", Salvage<'_> => SalvageResult<'_>, administration::salvage, "Reads what is readable out of a damaged file that was moved aside. Changes nothing.")
             .fails(&[Code::NotSupportedError, Code::NotFoundError, Code::UnknownError])
             .example(r#"{"file":"https_example.com-100680ad546ce6a577f42f52df33b4cf-1767225600-0.sqlite"}"#, r#"{"complete":false,"items":[{"key":"theme","value":"dark"}]}"#),
+        method!("storage/export", Export<'_> => Exported, state_file::export, "Writes the items of whole areas as Playwright's storageState with sessionStorage, as a flat object, or as pairs. Each area is as it was at one moment.")
+            .fails(EXPORT)
+            .example_after(ITEMS, r#"{"storages":[1],"format":"pairs"}"#, r#"{"state":[["theme","dark"],["font size","12"]],"areas":1,"items":2}"#),
+        method!("storage/import", Import<'_> => ImportResult, state_file::import, "Reads the items of whole areas from a state or from the files of Node and Deno. Each area gets all of its items or none.")
+            .fails(IMPORT)
+            .example_after(ITEMS, r#"{"storage":1,"state":{"theme":"light","sound":"off"}}"#, r#"{"dryRun":false,"areas":[{"origin":"http://localhost","persistent":false,"added":1,"changed":1,"unchanged":0,"removed":0,"length":3,"usage":58}],"ignored":[]}"#),
+        row!("$/progress", Progress<'_> => (), "LSP's progress of a call that was given a workDoneToken.")
+            .notification()
+            .from_server()
+            .example(r#"{"token":"export 1","value":{"kind":"report","message":"5000 of 100000 items","percentage":5}}"#, ""),
+        method!("test/fail", Fail<'_> => (), test_controls::fail, "Makes the next calls fail. Like every test/ method only with --enable-test-methods.")
+            .fails(FOR_TESTS)
+            .example(r#"{"error":"QuotaExceededError","method":"storage/setItem","key":"user:*"}"#, "null"),
+        method!("test/delay", Delay<'_> => (), test_controls::delay, "Makes the next calls wait.")
+            .fails(FOR_TESTS)
+            .example(r#"{"milliseconds":100,"method":"storage/getItem","count":3}"#, "null"),
+        method!("test/setQuota", SetQuota => (), test_controls::set_quota, "Sets the quota of an area until test/reset.")
+            .fails(OPEN_FOR_TESTS)
+            .example_after(ITEMS, r#"{"storage":1,"quota":0}"#, "null"),
+        method!("test/denyPersistence", DenyPersistence<'_> => (), test_controls::deny_persistence, "Makes opening persistent areas fail until test/reset, as if the server had no storage directory.")
+            .fails(FOR_TESTS)
+            .example(r#"{"reason":"the user has blocked it"}"#, "null"),
+        method!("test/dispatchEvent", DispatchEvent<'_> => (), test_controls::dispatch_event, "Sends the listeners of this connection an event as if another document had made a change.")
+            .fails(OPEN_FOR_TESTS)
+            .example_after(ITEMS, r#"{"storage":1,"key":"theme","oldValue":"dark","newValue":"light","url":"https://example.com/other"}"#, "null"),
+        method!("test/reset", NoParams => (), test_controls::reset, "Makes this connection as new, except that handles and subscriptions stay: session areas are emptied; snapshots, rules and the log of calls are gone; quotas and persistence are as they were. Persistent areas keep their items.")
+            .fails(OPEN_FOR_TESTS)
+            .example("", "null"),
+        method!("test/calls", Calls => CallLog, test_controls::calls, "The storage calls that were made on this connection so far.")
+            .fails(FOR_TESTS)
+            .example_after(ITEMS, r#"{"clear":true}"#, r#"{"calls":[{"method":"storage/open","params":{"persistent":false}},{"method":"storage/setItem","params":{"storage":1,"key":"theme","value":"dark"}},{"method":"storage/setItem","params":{"storage":1,"key":"font size","value":"12"}}],"dropped":0}"#),
         method!("initialize", Initialize<'_> => Initialized, lifecycle::initialize, "LSP's initialize: tells what the server can do, and takes options. Optional; the first message if it is used.")
             .example(lifecycle::INITIALIZE, lifecycle::INITIALIZED),
         method!("initialized", Ignored => (), lifecycle::initialized, "LSP's initialized.").notification().example("{}", ""),
@@ -249,6 +286,42 @@ const COMMAND: &[Code] = &[
     Code::UnknownError,
     Code::DataCorruption,
     Code::ConstraintError,
+    Code::RequestCancelled,
+];
+
+/// What reading areas into a state can give.
+const EXPORT: &[Code] = &[
+    Code::InvalidStateError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// What putting a state into areas can give.
+const IMPORT: &[Code] = &[
+    Code::InvalidStateError,
+    Code::NotFoundError,
+    Code::QuotaExceededError,
+    Code::SecurityError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
+    Code::NotSupportedError,
+    Code::RequestCancelled,
+];
+
+/// The errors of the controls for tests.
+const FOR_TESTS: &[Code] = &[Code::NotSupportedError];
+
+/// The errors of the controls for tests that concern an area.
+const OPEN_FOR_TESTS: &[Code] = &[
+    Code::NotSupportedError,
+    Code::InvalidStateError,
+    Code::TimeoutError,
+    Code::UnknownError,
+    Code::DataCorruption,
     Code::RequestCancelled,
 ];
 

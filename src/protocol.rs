@@ -8,6 +8,8 @@ mod bulk;
 mod codes;
 mod copies;
 mod lifecycle;
+mod state_file;
+mod test_controls;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,6 +28,8 @@ pub use lifecycle::{
     CancelRequest, Capabilities, Discovered, ExecuteCommand, ExecuteCommandProvider, Experimental, Id, IllFormedStrings,
     InitializationOptions, Initialize, Initialized, ServerInfo, SetTrace, TraceValue, WebStorage,
 };
+pub use state_file::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, Progress, ProgressValue, StateFormat};
+pub use test_controls::{Call, CallLog, Calls, Delay, DenyPersistence, DispatchEvent, Fail, SetQuota, SimulatedError};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.
 pub type Handle = u32;

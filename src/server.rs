@@ -47,6 +47,8 @@ pub struct Server {
     pub max_message_size: usize,
     /// Whether keys and values may be logged.
     pub log_values: bool,
+    /// Whether tests may make calls fail and more.
+    pub test_methods: bool,
     /// Where every message is recorded.
     pub wire_log: Option<Arc<WireLog>>,
     /// Called with the id of the process whose end is to end the server.

@@ -160,6 +160,34 @@ impl Session {
         Ok(())
     }
 
+    /// The area that opening this origin leads to.
+    #[must_use]
+    pub fn id_of(&self, origin: &Origin) -> Option<i64> {
+        self.by_origin.get(origin).copied()
+    }
+
+    /// The origins whose areas have items.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Origin> {
+        let has_items = |id: &i64| self.areas.get(id).is_some_and(|area| area.area.row().length > 0);
+        self.by_origin.iter().filter(|(_, id)| has_items(id)).map(|(origin, _)| origin.clone()).collect()
+    }
+
+    /// The origin of an area.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if no such area is open.
+    pub fn origin(&self, id: i64) -> Result<Origin> {
+        let area = self.areas.get(&id);
+        area.map(|area| area.origin.clone()).ok_or_else(|| Error::Internal("a handle names a session area that is not open".to_owned()))
+    }
+
+    /// The ids of all areas.
+    #[must_use]
+    pub fn ids(&self) -> Vec<i64> {
+        self.areas.keys().copied().collect()
+    }
+
     /// An area, and the database its items are in, for reading.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 #![allow(clippy::missing_errors_doc, reason = "every function here fails exactly when SQLite does")]
 
 mod inspect;
+pub mod other_programs;
 
 use std::cell::Cell;
 use std::path::Path;

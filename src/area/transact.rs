@@ -2,7 +2,7 @@
 
 use super::Area;
 use crate::error::{Error, Result};
-use crate::sqlite::Database;
+use crate::sqlite::{AreaRow, Database};
 
 /// Several changes of one area. They happen in the order of the fields.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +48,7 @@ impl Area {
         self.row.quota = u64::MAX;
         let changed = database.in_part(|| {
             let done = change(self)?;
-            if self.row.usage > before.quota && self.row.usage > before.usage {
-                let requested = self.row.usage - before.usage;
-                return Err(Error::QuotaExceeded { quota: before.quota, requested, usage: before.usage });
-            }
+            self.check_growth(&before)?;
             Ok(done)
         });
         self.row.quota = before.quota;
@@ -61,6 +58,14 @@ impl Area {
             self.changes.truncate(recorded);
         }
         changed
+    }
+
+    /// Checks the quota after several changes. Only growth is checked, so that shrinking always works.
+    pub(super) fn check_growth(&self, before: &AreaRow) -> Result<()> {
+        if self.row.usage > before.quota && self.row.usage > before.usage {
+            return Err(Error::QuotaExceeded { quota: before.quota, requested: self.row.usage, usage: before.usage });
+        }
+        Ok(())
     }
 
     fn make(&mut self, database: &Database, changes: &Changes<'_>) -> Result<()> {

@@ -41,6 +41,11 @@ impl Connection {
         bottles.iter().try_for_each(|bottle| bottle.lock().flush())
     }
 
+    /// The source of changes that come from no handle, so that every handle of this connection hears of them.
+    pub(super) fn no_handle(&self) -> (u64, Handle) {
+        (self.number, 0)
+    }
+
     /// Deletes the persistent storage of an origin. Whoever has it open sees an empty area and an event.
     /// `false` if there was none.
     ///
@@ -58,9 +63,7 @@ impl Connection {
             Removal::Removed => Ok(true),
             Removal::InUse => {
                 let bottle = shed.open(origin, self.options.quota)?;
-                // No handle makes this change, so every handle hears of it.
-                let nobody = (self.number, 0);
-                self.write_bottle(&bottle, 0, Area::clear, &origin.as_str().into(), nobody)?;
+                self.write_bottle(&bottle, 0, Area::clear, &origin.as_str().into(), self.no_handle())?;
                 self.end_group();
                 Ok(true)
             }

@@ -86,7 +86,11 @@ fn take_options(connection: &mut Connection, options: InitializationOptions<'_>)
 
 fn describe(connection: &mut Connection) -> WebStorage {
     let shed = connection.shed();
-    let sent_by = |direction| table().iter().filter(|method| method.direction == direction).map(|method| method.name).collect();
+    let for_tests = connection.server().test_methods;
+    let sent_by = |direction| {
+        let sent = table().into_iter().filter(|method| method.direction == direction).map(|method| method.name);
+        sent.filter(|name| for_tests || !name.starts_with("test/")).collect()
+    };
     WebStorage {
         protocol_version: PROTOCOL_VERSION,
         persistent: shed.is_ok(),

@@ -14,6 +14,7 @@ mod journal;
 mod kill;
 mod listener;
 mod model;
+mod other_programs;
 mod overflow;
 mod peer;
 mod processes;

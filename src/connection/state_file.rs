@@ -1,0 +1,185 @@
+//! Export and import: the items of whole areas, wherever they are.
+
+use std::sync::Arc;
+
+use super::{Connection, not_open};
+use crate::area::{Area, ImportMode, Imported};
+use crate::error::{Error, Result};
+use crate::frame::{Framing, encode};
+use crate::origin::Origin;
+use crate::output::Output;
+use crate::protocol::Handle;
+use crate::session::Session;
+use crate::sqlite::{AreaRow, Database};
+use crate::state_file::{Items, OriginState};
+
+/// Where imported items go.
+#[derive(Debug)]
+pub enum Target {
+    /// The area of a handle.
+    Handle(Handle),
+    /// The persistent area of an origin.
+    Persistent(Origin),
+    /// The session area of an origin on this connection.
+    Session(Origin),
+}
+
+impl Connection {
+    /// The origins that have persistent storage, or session storage on this connection.
+    ///
+    /// # Errors
+    /// When a bottle cannot be read, so that nothing is left out silently.
+    pub fn known_origins(&mut self) -> Result<Vec<Origin>> {
+        self.end_group();
+        let mut origins = self.session.as_ref().map(Session::origins).unwrap_or_default();
+        match self.shed() {
+            Ok(shed) => {
+                for bottle in shed.bottles()? {
+                    origins.push(Origin::parse(&bottle.content?.0)?);
+                }
+            }
+            Err(Error::NotSupported(_)) => {}
+            Err(error) => return Err(error),
+        }
+        origins.sort();
+        origins.dedup();
+        Ok(origins)
+    }
+
+    /// The items of an origin: of its persistent area, and if it has items of its session area.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn origin_state(&mut self, origin: &Origin) -> Result<OriginState> {
+        self.end_group();
+        let mut state = OriginState { origin: Some(origin.to_string()), ..OriginState::default() };
+        match self.shed() {
+            Ok(shed) if !origin.is_opaque() && shed.path(origin).exists() => {
+                let bottle = shed.open(origin, self.options.quota)?;
+                state.local = Some(self.read_bottle(&bottle, |area, database| items(area, database))?);
+            }
+            Ok(_) | Err(Error::NotSupported(_)) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(session) = &mut self.session
+            && let Some(id) = session.id_of(origin)
+        {
+            let (area, database) = session.area(id)?;
+            state.session = Some(items(area, database)?).filter(|items| !items.is_empty());
+        }
+        if state.session.is_none() {
+            state.local.get_or_insert_default();
+        }
+        Ok(state)
+    }
+
+    /// The items of a handle's area.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if the handle is not open; those of the database.
+    pub fn handle_state(&mut self, handle: Handle) -> Result<OriginState> {
+        let (origin, persistent) = self.origin_of(handle)?;
+        let items = Some(self.read(handle, |area, database| items(area, database))?);
+        let (local, session) = if persistent { (items, None) } else { (None, items) };
+        Ok(OriginState { origin: Some(origin.to_string()), local, session })
+    }
+
+    /// The origin of a handle's area, and whether that is persistent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if the handle is not open.
+    pub fn origin_of(&mut self, handle: Handle) -> Result<(Origin, bool)> {
+        if let Some(origin) = self.bottle_origin(handle)? {
+            return Ok((origin, true));
+        }
+        match self.handles.get(&handle).map(|storage| &storage.area) {
+            Some(super::StorageArea::Session(id)) => {
+                let id = *id;
+                Ok((self.session()?.origin(id)?, false))
+            }
+            _ => Err(not_open(handle)),
+        }
+    }
+
+    /// Sets the items of an area, all or none.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`] if they do not fit; [`Error::Security`] for the persistent area of an opaque
+    /// origin; [`Error::NotSupported`] without persistence; those of the database.
+    pub fn import(&mut self, target: &Target, items: &Items, mode: ImportMode, progress: &mut dyn FnMut(u64)) -> Result<Imported> {
+        /// What an item takes in the database besides its key and value, about.
+        const ITEM_BYTES: usize = 128;
+        let bytes: usize = items.iter().map(|(key, value)| key.len() + value.len() + ITEM_BYTES).sum();
+        let change = |area: &mut Area, database: &Database| area.import(database, items, mode, progress);
+        match target {
+            Target::Handle(handle) => self.write(*handle, bytes, change),
+            Target::Persistent(origin) => {
+                self.end_group();
+                if origin.is_opaque() {
+                    return Err(Error::Security("An opaque origin has no persistent storage to import into.".to_owned()));
+                }
+                let shed = self.shed()?;
+                if mode.dry_run && !shed.path(origin).exists() {
+                    return import_into_nothing(self.options.quota, change);
+                }
+                let bottle = shed.open(origin, self.options.quota)?;
+                let imported = self.write_bottle(&bottle, bytes as u64, change, &Arc::from(""), self.no_handle())?;
+                self.end_group();
+                Ok(imported)
+            }
+            Target::Session(origin) => {
+                let quota = self.options.quota;
+                if mode.dry_run && self.session()?.id_of(origin).is_none() {
+                    return import_into_nothing(quota, change);
+                }
+                let id = self.session()?.open(origin, None, quota)?;
+                let imported = self.write_session(id, bytes as u64, change, &Arc::from(""), self.no_handle());
+                self.session()?.close(id, quota)?;
+                imported
+            }
+        }
+    }
+
+    /// Sends LSP's `$/progress` notification for a token, a JSON text.
+    pub fn send_progress(&self, token: &str, value: &str) {
+        send_progress(&self.output, self.replies.framing(), token, value);
+    }
+
+    /// What sends a report of how many items of `all` are done.
+    pub fn progress_reporter(&self, token: &str, all: usize) -> impl Fn(u64) + use<> {
+        let (output, framing, token) = (self.output.clone(), self.replies.framing(), token.to_owned());
+        move |done| {
+            let percentage = done * 100 / (all as u64).max(1);
+            let value = format!(r#"{{"kind":"report","message":"{done} of {all} items","percentage":{percentage}}}"#);
+            send_progress(&output, framing, &token, &value);
+        }
+    }
+}
+
+/// Nobody waits for progress: a client that is too slow gets only the newest once it reads.
+fn send_progress(output: &Output, framing: Framing, token: &str, value: &str) {
+    let message = format!(r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":{token},"value":{value}}}}}"#);
+    let mut framed = Vec::new();
+    encode(framing, message.as_bytes(), &mut framed);
+    if let Err(closed) = output.try_send(framing, &framed, u64::MAX, || framed.clone()) {
+        tracing::debug!(?closed, "nobody reads the progress");
+    }
+}
+
+/// Tries an import where there is no area yet, without making one.
+fn import_into_nothing(quota: u64, change: impl FnOnce(&mut Area, &Database) -> Result<Imported>) -> Result<Imported> {
+    let database = Database::open_memory()?;
+    database.begin_write()?;
+    let row = AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 };
+    database.insert_area(1, "null", &row)?;
+    change(&mut Area::new(1, row), &database)
+}
+
+fn items(area: &Area, database: &Database) -> Result<Items> {
+    let mut items = Items::new();
+    area.entries(database, None, u64::MAX, |key, value| {
+        items.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    Ok(items)
+}

@@ -1,0 +1,233 @@
+//! Export and import.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use crate::area::ImportMode;
+use crate::connection::{Connection, Target};
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::protocol::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, StateFormat};
+use crate::reply::Plain;
+use crate::sqlite::other_programs;
+use crate::state_file::{self, Items, OriginState};
+
+/// The most bytes that are read of a file.
+const MAX_FILE: u64 = 1 << 30;
+
+pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<Plain<Exported>> {
+    let path = params.path.as_deref().map(absolute).transpose()?;
+    let states = states(connection, &params)?;
+    let count = |of: fn(&OriginState) -> Option<&Items>| {
+        let found: Vec<usize> = states.iter().filter_map(of).map(Vec::len).collect();
+        (found.len() as u64, found.iter().sum::<usize>() as u64)
+    };
+    let (local, session) = (count(|state| state.local.as_ref()), count(|state| state.session.as_ref()));
+    let (areas, items) = (local.0 + session.0, local.1 + session.1);
+    let text = match params.format.unwrap_or_default() {
+        StateFormat::StorageState => {
+            let present = match &path {
+                Some(path) if params.base.is_none() && path.exists() => Some(read_text(path)?).filter(|text| !text.trim().is_empty()),
+                _ => None,
+            };
+            let base = params.base.map(|base| ("base", base.get())).or(present.as_deref().map(|text| ("path", text)));
+            state_file::write_storage_state(base, &states)?
+        }
+        format => {
+            let areas: Vec<&Items> = states.iter().flat_map(|state| [&state.local, &state.session]).flatten().collect();
+            let [items] = areas[..] else {
+                let why = format!("this form holds one area, found {}; name one with origins or storages", areas.len());
+                return Err(Error::param("format", why));
+            };
+            if format == StateFormat::Flat { state_file::write_flat(items) } else { state_file::write_pairs(items) }
+        }
+    };
+    progress(connection, params.work_done_token, "end", format_args!("{items} items"));
+    if let Some(path) = path {
+        write_private(&path, text.as_bytes())?;
+        return Ok(Plain(Exported { state: None, path: Some(path.display().to_string()), areas, items }));
+    }
+    let state = RawValue::from_string(text).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Plain(Exported { state: Some(state), path: None, areas, items }))
+}
+
+/// Gathers what is to be exported, each origin once.
+fn states(connection: &mut Connection, params: &Export<'_>) -> Result<Vec<OriginState>> {
+    progress(connection, params.work_done_token, "begin", format_args!(""));
+    let mut states: Vec<OriginState> = Vec::new();
+    for handle in params.storages.iter().flatten() {
+        let new = connection.handle_state(*handle)?;
+        match states.iter_mut().find(|state| state.origin == new.origin) {
+            None => states.push(new),
+            Some(state) if state.local.is_none() && new.local.is_some() => state.local = new.local,
+            Some(state) if state.session.is_none() && new.session.is_some() => state.session = new.session,
+            Some(_) => {
+                return Err(Error::param("storages", "two of the handles are of the same kind and origin; a state has room for one"));
+            }
+        }
+    }
+    let origins = match (&params.origins, &params.storages) {
+        (Some(origins), _) => origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<Vec<_>>>()?,
+        (None, Some(_)) => Vec::new(),
+        (None, None) => connection.known_origins()?,
+    };
+    for origin in origins {
+        let new = connection.origin_state(&origin)?;
+        progress(connection, params.work_done_token, "report", format_args!("{origin}"));
+        match states.iter_mut().find(|state| state.origin == new.origin) {
+            None => states.push(new),
+            Some(state) => {
+                state.local = state.local.take().or(new.local);
+                state.session = state.session.take().or(new.session);
+            }
+        }
+    }
+    Ok(states)
+}
+
+pub(super) fn import(connection: &mut Connection, params: Import<'_>) -> Result<Plain<ImportResult>> {
+    let (state, others) = match (params.state, params.path.as_deref()) {
+        (Some(state), None) => {
+            let state = state_file::parse("state", state.get(), params.format)?;
+            (state.origins, state.others)
+        }
+        (None, Some(path)) => read_file(&absolute(path)?, params.format)?,
+        (None, None) => return Err(Error::param("state", "missing; pass either state or path")),
+        (Some(_), Some(_)) => return Err(Error::param("path", "pass either state or path")),
+    };
+    let mode = ImportMode { replace: params.mode == ImportInto::Replace, dry_run: params.dry_run };
+    let parts = targets(connection, &params, &state)?;
+    progress(connection, params.work_done_token, "begin", format_args!(""));
+    if parts.len() > 1 && !mode.dry_run {
+        // Whether everything fits is found out before anything is changed.
+        for (target, _, items) in &parts {
+            connection.import(target, items, ImportMode { dry_run: true, ..mode }, &mut |_| {})?;
+        }
+    }
+    let mut areas = Vec::with_capacity(parts.len());
+    for (target, (origin, persistent), items) in &parts {
+        let reporter = params.work_done_token.map(|token| connection.progress_reporter(token.get(), items.len()));
+        let imported = connection.import(target, items, mode, &mut |done| {
+            if let Some(report) = &reporter {
+                report(done);
+            }
+        })?;
+        areas.push(ImportedArea {
+            origin: origin.to_string(),
+            persistent: *persistent,
+            added: imported.added,
+            changed: imported.changed,
+            unchanged: imported.unchanged,
+            removed: imported.removed,
+            length: imported.length,
+            usage: imported.usage,
+        });
+    }
+    progress(connection, params.work_done_token, "end", format_args!("{} areas", areas.len()));
+    Ok(Plain(ImportResult { dry_run: params.dry_run, areas, ignored: others }))
+}
+
+/// Where the items go, whose area that is, and the items.
+type Part<'s> = (Target, (Origin, bool), &'s Items);
+
+fn targets<'s>(connection: &mut Connection, params: &Import<'_>, states: &'s [OriginState]) -> Result<Vec<Part<'s>>> {
+    let mut parts = Vec::new();
+    for state in states {
+        let Some(origin) = &state.origin else {
+            let items = state.local.as_ref().or(state.session.as_ref());
+            let (target, of) = match (params.storage, &params.origin) {
+                (Some(_), Some(_)) => return Err(Error::param("origin", "pass either storage or origin")),
+                (Some(handle), None) => (Target::Handle(handle), connection.origin_of(handle)?),
+                (None, origin) => {
+                    let origin = origin.as_deref().map(Origin::parse).transpose()?;
+                    let origin = origin.unwrap_or_else(|| connection.options.origin.clone());
+                    (Target::Persistent(origin.clone()), (origin, true))
+                }
+            };
+            parts.extend(items.map(|items| (target, of, items)));
+            continue;
+        };
+        if let Some(param) = params.storage.map(|_| "storage").or(params.origin.as_ref().map(|_| "origin")) {
+            return Err(Error::param(param, "the state names its origins itself"));
+        }
+        let origin = Origin::parse(origin)?;
+        if let Some(items) = &state.local {
+            parts.push((Target::Persistent(origin.clone()), (origin.clone(), true), items));
+        }
+        if let Some(items) = &state.session {
+            parts.push((Target::Session(origin.clone()), (origin, false), items));
+        }
+    }
+    Ok(parts)
+}
+
+/// Reads a state, or the database of another program.
+fn read_file(path: &Path, format: Option<StateFormat>) -> Result<(Vec<OriginState>, Vec<String>)> {
+    let mut start = [0; 16];
+    let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
+    if start[..length] == *b"SQLite format 3\0" {
+        let read = other_programs::read_items(path).map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
+        let items = read.ok_or_else(|| {
+            let expected = "a database, but neither that of Node's --localstorage-file nor Deno's local_storage";
+            Error::param("path", format_args!("{} is {expected}", path.display()))
+        })?;
+        return Ok((vec![OriginState { local: Some(items), ..OriginState::default() }], Vec::new()));
+    }
+    let state = state_file::parse("path", &read_text(path)?, format)?;
+    Ok((state.origins, state.others))
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let size = fs::metadata(path).map_err(|error| no_file(path, &error))?.len();
+    if size > MAX_FILE {
+        return Err(Error::param("path", format_args!("{} has {size} bytes, more than the {MAX_FILE} that are read", path.display())));
+    }
+    let bytes = fs::read(path).map_err(|error| no_file(path, &error))?;
+    String::from_utf8(bytes).map_err(|_| Error::param("path", format_args!("{} is not UTF-8", path.display())))
+}
+
+fn no_file(path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::NotFound(format!("path: there is no file {}", path.display()));
+    }
+    Error::Unknown { message: format!("{} could not be read ({error})", path.display()), sqlite_code: None }
+}
+
+fn absolute(path: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(path);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(Error::param("path", format_args!("expected an absolute path, found {}", path.display())))
+    }
+}
+
+/// Writes a file that only its owner can read, at once: readers see the old content or the new.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{:016x}.new", fastrand::u64(..)));
+    let new = PathBuf::from(name);
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    });
+    written.map_err(|error| {
+        if let Err(error) = fs::remove_file(&new) {
+            tracing::debug!(%error, "there is no new file to remove");
+        }
+        Error::Unknown { message: format!("{} could not be written ({error}); it is as it was", path.display()), sqlite_code: None }
+    })
+}
+
+fn progress(connection: &Connection, token: Option<&RawValue>, kind: &str, message: std::fmt::Arguments<'_>) {
+    let Some(token) = token else { return };
+    let title = if kind == "begin" { ",\"title\":\"web storage\"" } else { "" };
+    let message = serde_json::Value::String(message.to_string());
+    connection.send_progress(token.get(), &format!("{{\"kind\":\"{kind}\"{title},\"message\":{message}}}"));
+}
