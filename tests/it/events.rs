@@ -176,6 +176,26 @@ fn the_first_event_comes_after_the_reply_and_is_the_next_change() {
 }
 
 #[test]
+fn a_change_that_waits_with_the_subscription_is_told_after_the_reply() {
+    let folder = Folder::new();
+    let mut listener = Listener::start(&folder);
+    for persistent in [false, true] {
+        let storage = [(); 2].map(|()| listener.call("storage/open", &json!([persistent]))["storage"].take());
+        let calls = [
+            listener.line("storage/subscribe", &json!([storage[0]])),
+            listener.line("setItem", &json!([storage[1], "k", "1"])),
+            listener.line("setItem", &json!([storage[1], "k", "2"])),
+        ];
+        listener.peer.send_raw(calls.concat().as_bytes());
+        let subscribed = listener.reply();
+        assert_eq!(listener.kept(), 0, "nothing comes before the reply that names the subscription");
+        assert_eq!((&subscribed["sequence"], &subscribed["gap"]), (&json!(0), &json!(false)));
+        listener.replies(2);
+        assert_eq!([listener.event().sequence, listener.event().sequence], [1, 2]);
+    }
+}
+
+#[test]
 fn who_comes_late_is_told_what_happened_since() {
     let folder = Folder::new();
     let _first = Listener::subscribed(&folder);

@@ -1,13 +1,14 @@
 //! Listeners that cannot be told every change: they are told that, and from where to go on.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use webstorage_server::transcript::{Connection, Framing, Incoming};
 
 use crate::listener::{Folder, Listener};
 use crate::peer::{PATIENCE, PROGRAM};
@@ -49,11 +50,20 @@ fn send(mut to: impl Write, method: &str, params: &Value) {
 }
 
 /// Has a listener that does not read miss changes, then read, and miss no later ones.
-fn read_late(mut input: impl Write, output: impl Read, writer: &mut Listener, memory: impl Fn() -> u64) {
+fn read_late<I, O>(mut input: I, mut output: O, writer: &mut Listener, memory: impl Fn() -> u64)
+where
+    I: Write + Send + 'static,
+    O: Read + Send + 'static,
+{
     send(&mut input, "storage/open", &json!([true]));
     send(&mut input, "storage/subscribe", &json!({"storage": 1, "includeSelf": true}));
-    let mut lines = BufReader::new(output).lines().map(|line| line.expect("the server writes lines"));
-    assert!(lines.by_ref().take(2).all(|line| line.contains("result")));
+    let mut replies = Vec::new();
+    while replies.iter().filter(|byte| **byte == b'\n').count() < 2 {
+        let mut byte = [0];
+        output.read_exact(&mut byte).expect("the server answers");
+        replies.extend(byte);
+    }
+    assert_eq!(String::from_utf8_lossy(&replies).matches("result").count(), 2);
     change(writer, 0);
     let before = memory();
     change(writer, CHANGES);
@@ -65,11 +75,14 @@ fn read_late(mut input: impl Write, output: impl Read, writer: &mut Listener, me
     }
     let after = memory();
     assert!(after < before + (16 << 10), "{before} KiB have become {after} KiB");
+    let mut connection = Connection::new(Framing::Lines, output, input, drop);
     let mut known = Known::default();
     let mut hear = |until: u64| {
         while known.newest < until {
-            let line = lines.next().expect("the server goes on");
-            let message: Value = serde_json::from_str(&line).expect("messages are JSON");
+            let Ok(Incoming::Message(line)) = connection.receive(PATIENCE) else {
+                panic!("nothing tells of what came after {}", known.newest);
+            };
+            let message: Value = serde_json::from_slice(&line).expect("messages are JSON");
             if message.get("method").is_some() {
                 known.hear(&message);
             }
