@@ -188,10 +188,10 @@ for (const mode of ["mirrored", "direct"]) {
 
     test("after close everything throws, and the server is gone", async (t) => {
       const storage = open(t, { storageDir: temporaryDirectory() });
-      const { localStorage } = storage;
+      const { localStorage, close } = storage;
       localStorage.setItem("a", "1");
       const pid = storage.serverPid;
-      storage.close();
+      close();
       assert.throws(() => localStorage.getItem("a"), { name: "InvalidStateError" });
       await until(() => !exists(pid), "the end of the server");
       storage.close();

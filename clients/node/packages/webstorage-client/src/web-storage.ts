@@ -154,8 +154,8 @@ export class WebStorage implements Disposable {
     this.#translated(() => this.#host?.flush());
   }
 
-  /** Confirms every change, forgets the areas in memory and lets go of the server. */
-  close(): void {
+  /** Confirms every change, forgets the areas in memory and lets go of the server. It can be taken off the object. */
+  readonly close = (): void => {
     if (this.#closed) return;
     this.#closed = true;
     for (const undo of this.#uninstall.splice(0)) undo();
@@ -163,7 +163,7 @@ export class WebStorage implements Disposable {
       for (const window of this.#windows.splice(0)) window.close();
       if (this.#host !== undefined) releaseHost(this.#host, this.#options.keepServer ?? false);
     });
-  }
+  };
 
   [Symbol.dispose](): void {
     this.close();
