@@ -150,6 +150,9 @@ impl Error {
 
 /// Names the keys of unmet conditions, a few of them and each not at full length.
 fn describe(unmet: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
+    if unmet.is_empty() {
+        return "The transaction changed nothing, because a condition was not met.".to_owned();
+    }
     let mut text = String::from("The transaction changed nothing, because ");
     for (index, (key, value)) in unmet.iter().take(3).enumerate() {
         let key: String = format!("{:?}", DomString::from_wtf8(key.as_slice())).chars().take(60).collect();
