@@ -577,7 +577,9 @@ impl Connection {
         let Err(error) = result else { return };
         let Some(mut group) = self.group.take_if(|group| !group.file.in_transaction()) else { return };
         let lost = Error::Unknown {
-            message: format!("A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"),
+            message: format!(
+                "A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"
+            ),
             sqlite_code: None,
         };
         let lost = group.file.abort(lost);

@@ -9,6 +9,7 @@ mod files;
 mod folder;
 mod framing;
 mod kill;
+mod limits;
 mod listener;
 mod model;
 mod peer;
