@@ -12,6 +12,7 @@ mod folder;
 mod framing;
 mod journal;
 mod kill;
+mod limits;
 mod listener;
 mod model;
 mod other_programs;
