@@ -193,7 +193,7 @@ impl Connection {
             );
         }
         if let Some(id) = id {
-            let begun = self.replies.begin(id);
+            let begun = self.replies.begin(id, result.as_ref().map_or(0, WriteResult::least_size));
             match &result {
                 Ok(result) => self.replies.succeed(&begun, result),
                 Err(error) => self.replies.fail(&begun, error),
@@ -215,7 +215,7 @@ impl Connection {
             self.replies.fail_uncommitted(&error);
         }
         if let Some(id) = id {
-            let begun = self.replies.begin(id);
+            let begun = self.replies.begin(id, 0);
             self.replies.fail(&begun, &error());
         }
     }

@@ -34,12 +34,19 @@ pub struct Begun {
     start: usize,
     body: usize,
     id: Range<usize>,
+    /// For how many digits of the reply's length there is room.
+    digits: usize,
 }
 
 /// Something that can be the result of a call.
 pub trait WriteResult {
     /// Appends the result as JSON.
     fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>);
+
+    /// At least so many bytes will be written. Knowing it of a large result saves moving it.
+    fn least_size(&self) -> usize {
+        0
+    }
 }
 
 /// A result that serde writes.
@@ -74,6 +81,10 @@ impl WriteResult for DomString<'_> {
     fn write(&self, ill_formed: IllFormed, out: &mut Vec<u8>) {
         write_json(self.as_bytes(), ill_formed, out);
     }
+
+    fn least_size(&self) -> usize {
+        self.as_bytes().len()
+    }
 }
 
 impl WriteResult for Item<'_> {
@@ -92,6 +103,10 @@ impl<T: WriteResult> WriteResult for Option<T> {
             Some(value) => value.write(ill_formed, out),
             None => out.extend_from_slice(b"null"),
         }
+    }
+
+    fn least_size(&self) -> usize {
+        self.as_ref().map_or(0, T::least_size)
     }
 }
 
@@ -118,8 +133,8 @@ const MAX_KEPT: usize = 4 << 20;
 /// Uses for small replies after which a larger buffer is given up.
 const MAX_SMALL_USES: u32 = 64;
 
-/// Room for the digits of a reply's length. No reply has fewer.
-const LENGTH_DIGITS: usize = 2;
+/// No reply has fewer bytes.
+const LEAST_SIZE: usize = 10;
 
 impl Replies {
     /// No replies.
@@ -185,16 +200,18 @@ impl Replies {
         }
     }
 
-    /// Begins a reply to the call with this id, a JSON text.
-    pub fn begin(&mut self, id: &str) -> Begun {
+    /// Begins a reply of at least `least_size` bytes to the call with this id, a JSON text.
+    pub fn begin(&mut self, id: &str, least_size: usize) -> Begun {
         let start = self.buffer.len();
+        let mut digits = [b'0'; MAX_DECIMAL];
+        let digits = decimal(least_size.max(LEAST_SIZE) as u64, &mut digits);
         match (&mut self.batch, self.framing) {
             (Some(written), _) => {
                 self.buffer.push(if std::mem::replace(written, true) { b',' } else { b'[' });
             }
             (None, Framing::Headers) => {
                 self.buffer.extend_from_slice(b"Content-Length: ");
-                self.buffer.extend_from_slice(&[b'0'; LENGTH_DIGITS]);
+                self.buffer.extend_from_slice(digits);
                 self.buffer.extend_from_slice(b"\r\n\r\n");
             }
             (None, Framing::Lines) => {}
@@ -203,7 +220,7 @@ impl Replies {
         self.buffer.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
         let id_start = self.buffer.len();
         self.buffer.extend_from_slice(id.as_bytes());
-        Begun { start, body, id: id_start..id_start + id.len() }
+        Begun { start, body, id: id_start..id_start + id.len(), digits: digits.len() }
     }
 
     /// Ends a reply with a result.
@@ -274,7 +291,7 @@ impl Replies {
             if batch.is_some() {
                 self.batch = Some(tail[reply.start - offset] == b',');
             }
-            let begun = self.begin(&id);
+            let begun = self.begin(&id, 0);
             self.fail(&begun, error);
             copied = reply.end;
         }
@@ -296,8 +313,8 @@ impl Replies {
                 let length = self.buffer.len() - begun.body;
                 let mut digits = [0; MAX_DECIMAL];
                 let digits = decimal(length as u64, &mut digits);
-                let place = begun.body - 4 - LENGTH_DIGITS;
-                if let Some(missing @ 1..) = digits.len().checked_sub(LENGTH_DIGITS) {
+                let place = begun.body - 4 - begun.digits;
+                if let Some(missing @ 1..) = digits.len().checked_sub(begun.digits) {
                     let end = self.buffer.len();
                     self.buffer.resize(end + missing, 0);
                     self.buffer.copy_within(begun.body - 4..end, begun.body - 4 + missing);
@@ -312,8 +329,8 @@ impl Replies {
         if self.batch.is_some() || self.framing == Framing::Lines {
             return 0;
         }
-        let digits = self.buffer[begun.body - 4 - LENGTH_DIGITS..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        digits - LENGTH_DIGITS
+        let digits = self.buffer[begun.body - 4 - begun.digits..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits - begun.digits
     }
 }
 

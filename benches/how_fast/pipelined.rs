@@ -4,7 +4,7 @@ use crate::Effort;
 use crate::calls::{Call, Calls, STORAGE, key, value};
 use crate::peer::Peer;
 use crate::raw::Raw;
-use crate::table::{Table, median};
+use crate::table::Table;
 
 const KEYS: usize = 1000;
 
@@ -13,7 +13,7 @@ const WINDOWS: [usize; 2] = [64, 1024];
 /// Throughput with 64 and with 1024 calls in flight.
 pub fn run(effort: Effort) -> Table {
     let dir = tempfile::tempdir().expect("a directory can be made");
-    let mut table = Table::new("Pipelined calls of one connection", "floor");
+    let mut table = Table::new("Pipelined calls of one connection, best round", "floor");
     let rounds = effort.rounds(12);
     session(&mut table, rounds, dir.path());
     persistent_sets(&mut table, rounds, dir.path());
@@ -21,15 +21,16 @@ pub fn run(effort: Effort) -> Table {
     table
 }
 
-/// Runs every subject once a round and gives the median of each.
-fn medians<const N: usize>(rounds: usize, mut subject: impl FnMut(usize) -> f64) -> [f64; N] {
+/// Runs every subject once a round and gives the best of each: other work on the machine can only slow a round
+/// down.
+fn best<const N: usize>(rounds: usize, mut subject: impl FnMut(usize) -> f64) -> [f64; N] {
     let mut figures: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
     for _ in 0..rounds {
         for (which, figures) in figures.iter_mut().enumerate() {
             figures.push(subject(which) / 1000.0);
         }
     }
-    figures.map(|mut figures| median(&mut figures))
+    figures.map(|figures| figures.into_iter().fold(0.0, f64::max))
 }
 
 fn server(dir: &std::path::Path, persistent: bool, origin: &str, calls: &mut Calls) -> Peer {
@@ -46,7 +47,7 @@ fn session(table: &mut Table, rounds: usize, dir: &std::path::Path) {
     let mut server = server(dir, false, "https://mixed.example", &mut calls);
     let raw = Raw::memory(KEYS);
     let mut version = 0;
-    let [raw, one, two] = medians(rounds, |which| {
+    let [raw, one, two] = best(rounds, |which| {
         if which == 0 {
             return raw.mixed(COUNT);
         }
@@ -76,7 +77,7 @@ fn persistent_sets(table: &mut Table, rounds: usize, dir: &std::path::Path) {
     let mut server = server(dir, true, "https://sets.example", &mut calls);
     let raw = Raw::file(&dir.join("raw.sqlite"), KEYS);
     let mut version = 0;
-    let [raw, one, two] = medians(rounds, |which| {
+    let [raw, one, two] = best(rounds, |which| {
         if which == 0 {
             return raw.sets(COUNT, 64);
         }
@@ -99,7 +100,7 @@ fn persistent_gets(table: &mut Table, rounds: usize, dir: &std::path::Path) {
     server.open(true, "https://gets-2.example", OTHER);
     let fill: Vec<Call> = (0..KEYS).map(|n| calls.set(OTHER, &key(n), &value(n, 0))).collect();
     server.pipeline(&fill, 64);
-    let [alone, one, two] = medians(rounds, |which| {
+    let [alone, one, two] = best(rounds, |which| {
         let storage = |n: usize| if which == 0 && n % 2 == 1 { OTHER } else { STORAGE };
         let gets: Vec<Call> = (0..COUNT).map(|n| calls.get(storage(n), &key(n % KEYS), Some(&value(n % KEYS, 0)))).collect();
         server.pipeline(&gets, if which == 2 { WINDOWS[1] } else { WINDOWS[0] })

@@ -103,10 +103,11 @@ pub fn unpinned(effort: Effort) -> Table {
     table
 }
 
-/// Values of 1 MiB.
+/// Values of 1 MiB. Each takes long enough for other work on the machine to come in between, so the tenth of a
+/// hundred times is taken, not the fiftieth.
 pub fn large(effort: Effort) -> Table {
     const SIZE: usize = 1 << 20;
-    let mut table = Table::new("Values of 1 MiB, p50", "echo of the same bytes");
+    let mut table = Table::new("Values of 1 MiB, the best tenth", "echo of the same bytes");
     for (place, pinned) in [("one core", true), ("not pinned", false)] {
         for (area, persistent) in [("session", false), ("persistent", true)] {
             let measure = || {
@@ -129,7 +130,7 @@ pub fn large(effort: Effort) -> Table {
             };
             let times = if pinned { on_one_core(measure) } else { measure() };
             for (name, [mut echo, mut server]) in METHODS.into_iter().zip(times) {
-                table.at_most(&format!("{area} {name}, {place}"), median(&mut echo), median(&mut server), "µs", 2.0);
+                table.at_most(&format!("{area} {name}, {place}"), percentile(&mut echo, 10), percentile(&mut server, 10), "µs", 2.0);
             }
         }
     }
