@@ -85,7 +85,7 @@ impl Output {
         while state.backlog.len() > MAX_BACKLOG && state.failed.is_none() {
             self.shared.changed.wait(&mut state);
         }
-        self.write(&mut state, messages)
+        self.write(&mut state, messages, MAX_INLINE_TIME)
     }
 
     /// Writes notifications of the subscription `key` without ever waiting. If too much waits for the reader
@@ -100,7 +100,8 @@ impl Output {
             return state.failed.map_or(Ok(()), |kind| Err(Closed(kind)));
         }
         self.log(framing, messages);
-        self.write(&mut state, messages)
+        // Whoever has made the change waits for this, so a reader at work gets no time of theirs.
+        self.write(&mut state, messages, Duration::ZERO)
     }
 
     /// Forgets what the subscription `key` has missed.
@@ -133,7 +134,8 @@ impl Output {
         self.shared.changed.notify_all();
     }
 
-    fn write(&self, state: &mut State, mut messages: &[u8]) -> Result<(), Closed> {
+    /// Writes what the reader takes within the time `inline`, and leaves the rest to the backlog.
+    fn write(&self, state: &mut State, mut messages: &[u8], inline: Duration) -> Result<(), Closed> {
         if let Some(kind) = state.failed {
             return Err(Closed(kind));
         }
@@ -149,7 +151,7 @@ impl Output {
                     Err(rustix::io::Errno::INTR) => {}
                     // A reader that is at work takes a large reply sooner than a thread could be handed it.
                     Err(rustix::io::Errno::AGAIN)
-                        if !waited && began.elapsed() < MAX_INLINE_TIME && is_ready_within(&self.shared.fd, READER_TIME) =>
+                        if !waited && began.elapsed() < inline && is_ready_within(&self.shared.fd, READER_TIME) =>
                     {
                         waited = true;
                     }

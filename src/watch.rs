@@ -200,7 +200,8 @@ fn watch(bottles: &Bottles, notices: &Notices, mut poll: Duration) {
             let Some(bottle) = bottle(bottles, name) else { return false };
             if Instant::now() >= look.next {
                 catch_up(&bottle);
-                look.pause *= 2;
+                // Own writes can keep a look going for as long as they last.
+                look.pause = (look.pause * 2).min(SETTLE);
                 look.next = Instant::now() + look.pause;
             }
             look.since.elapsed() < SETTLE

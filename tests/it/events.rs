@@ -234,3 +234,20 @@ fn who_comes_late_is_told_what_happened_since() {
     }
     assert_eq!(items, late.items());
 }
+
+#[test]
+fn who_writes_for_long_hears_of_others_after_that() {
+    let folder = Folder::new();
+    let mut busy = Listener::subscribed(&folder);
+    let mut other = Listener::start(&folder);
+    // Long enough that the system has told the busy one of its own writes a hundred times.
+    for round in 0..40 {
+        busy.set_all((0..500).map(|n| ("k", format!("{round}/{n}"))));
+        busy.set("k", &round.to_string());
+    }
+    let own = busy.sequence();
+    for n in 1..=5 {
+        other.set("k", &format!("of the other {n}"));
+        assert_eq!(busy.event().sequence, own + n);
+    }
+}

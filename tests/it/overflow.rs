@@ -57,11 +57,12 @@ where
 {
     send(&mut input, "storage/open", &json!([true]));
     send(&mut input, "storage/subscribe", &json!({"storage": 1, "includeSelf": true}));
-    let mut replies = Vec::new();
-    while replies.iter().filter(|byte| **byte == b'\n').count() < 2 {
+    let (mut replies, mut lines) = (Vec::new(), 0);
+    while lines < 2 {
         let mut byte = [0];
         output.read_exact(&mut byte).expect("the server answers");
         replies.extend(byte);
+        lines += u32::from(byte == *b"\n");
     }
     assert_eq!(String::from_utf8_lossy(&replies).matches("result").count(), 2);
     change(writer, 0);
