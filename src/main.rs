@@ -1,19 +1,19 @@
 //! The `webstorage-server` binary: flags, logging, transport, exit code.
 
-use std::io::Write;
+mod cli;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use webstorage_server::background;
 use webstorage_server::connection::{Options, Persistence};
-use webstorage_server::openrpc;
 use webstorage_server::origin::Origin;
 use webstorage_server::server::{End, Server};
 use webstorage_server::sqlite::{self, Durability};
@@ -26,12 +26,20 @@ use webstorage_server::wire_log::WireLog;
 /// message, or one JSON message a line; the first byte decides.
 #[derive(Parser, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
-#[allow(clippy::struct_excessive_bools, reason = "they are independent flags")]
-#[command(version, about, max_term_width = 110)]
-struct Flags {
+#[command(name = "webstorage-server", version, about, max_term_width = 110, after_help = cli::EXIT_CODES)]
+struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<cli::Command>,
 
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How to serve.
+#[derive(Args, Debug)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent flags")]
+struct Flags {
     /// Speak on standard input and output (the default; accepted because LSP clients pass it)
     #[arg(long, group = "transport")]
     stdio: bool,
@@ -86,58 +94,102 @@ struct Flags {
     /// Append every message to FILE, a line of JSON each: {time, direction, connection, message}. It holds keys and values
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-}
-
-/// What to do instead of serving.
-#[derive(Subcommand, Debug)]
-#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
-enum Command {
-    /// Print the protocol as an OpenRPC document
-    Schema,
+    /// Write the conversation to FILE as a transcript, which the command replay holds again. It holds keys and values
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    record: Option<PathBuf>,
 }
 
 /// The exit code of a server that could not start.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
-    let ended = match &flags.command {
-        Some(Command::Schema) => print_schema(),
-        None => run(flags),
-    };
-    match ended {
-        Ok(End::Clean) => ExitCode::SUCCESS,
-        Ok(End::Unclean) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("webstorage-server: {error}");
-            ExitCode::from(CANNOT_START)
+    let Arguments { command, mut flags } = Arguments::parse();
+    match command {
+        None => serve(flags),
+        Some(cli::Command::Serve(flags)) => serve(*flags),
+        Some(command) => {
+            if let Some(code) = cli::run_alone(&command) {
+                return code;
+            }
+            if let Some(common) = command.common() {
+                flags.storage_dir = common.storage_dir.clone().or(flags.storage_dir);
+                flags.origin = common.origin.clone().unwrap_or(flags.origin);
+            }
+            match start_logging(&flags).and_then(|()| server(&flags, None, Box::new(|_| {}))) {
+                Ok(server) => cli::run(&command, server),
+                Err(error) => cannot_start(error.as_ref()),
+            }
         }
     }
 }
 
-fn print_schema() -> Result<End, Box<dyn std::error::Error>> {
-    std::io::stdout().write_all(openrpc::pretty(&openrpc::document()).as_bytes())?;
-    Ok(End::Clean)
+fn serve(flags: Flags) -> ExitCode {
+    match run(flags) {
+        Ok(End::Clean) => ExitCode::SUCCESS,
+        Ok(End::Unclean) => ExitCode::FAILURE,
+        Err(error) => cannot_start(error.as_ref()),
+    }
 }
 
-fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
-    start_logging(&flags)?;
+fn cannot_start(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("webstorage-server: {error}");
+    ExitCode::from(CANNOT_START)
+}
+
+/// What the connections of this process share.
+fn server(
+    flags: &Flags,
+    wire_log: Option<Arc<WireLog>>,
+    on_process: Box<dyn Fn(i32) + Send + Sync>,
+) -> Result<Arc<Server>, Box<dyn std::error::Error>> {
     if !sqlite::version_is_sound() {
         return Err("this program was built with a version of SQLite that can corrupt databases".into());
     }
     allow_many_files();
     sqlite::set_busy_timeout(Duration::from_millis(flags.busy_timeout));
     let origin = Origin::parse(&flags.origin).map_err(|error| format!("--origin: {error}"))?;
-    let persistence = persistence(&flags);
-    let transport = match (flags.pipe, flags.socket, flags.listen) {
-        (Some(path), ..) => Transport::Pipe(path),
-        (_, Some(port), _) => Transport::Socket(port),
-        (.., Some(path)) => Transport::Listen(path),
-        _ => Transport::Stdio,
+    Ok(Arc::new(Server {
+        options: Options { origin, quota: flags.quota },
+        persistence: persistence(flags),
+        durability: flags.durability,
+        max_message_size: flags.max_message_size,
+        log_values: flags.log_values,
+        test_methods: flags.enable_test_methods,
+        wire_log,
+        on_process,
+        sheds: parking_lot::Mutex::default(),
+    }))
+}
+
+/// Where the conversation is recorded.
+fn wire_log(flags: &Flags) -> Result<Option<Arc<WireLog>>, Box<dyn std::error::Error>> {
+    let log = match (&flags.trace, &flags.record) {
+        (Some(path), _) => WireLog::open(path).map_err(|error| format!("--trace {}: {error}", path.display()))?,
+        (None, Some(path)) => {
+            WireLog::transcript(path, &settings(flags)).map_err(|error| format!("--record {}: {error}", path.display()))?
+        }
+        (None, None) => return Ok(None),
     };
-    let wire_log = match &flags.trace {
-        Some(path) => Some(Arc::new(WireLog::open(path).map_err(|error| format!("--trace {}: {error}", path.display()))?)),
-        None => None,
+    Ok(Some(Arc::new(log)))
+}
+
+/// The settings of a transcript that is recorded with these flags. It gets storage of its own when it is held
+/// again.
+fn settings(flags: &Flags) -> String {
+    let storage = if flags.no_persistent { "--no-persistent" } else { "--storage-dir ${DIR}/storage" };
+    let test_methods = if flags.enable_test_methods { " --enable-test-methods" } else { "" };
+    let listen = if flags.listen.is_some() { "transport: listen\n" } else { "" };
+    format!("args: {storage} --origin {} --quota {}{test_methods}\n{listen}\n", flags.origin, flags.quota)
+}
+
+fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
+    start_logging(&flags)?;
+    let wire_log = wire_log(&flags)?;
+    let transport = match (&flags.pipe, flags.socket, &flags.listen) {
+        (Some(path), ..) => Transport::Pipe(path.clone()),
+        (_, Some(port), _) => Transport::Socket(port),
+        (.., Some(path)) => Transport::Listen(path.clone()),
+        _ => Transport::Stdio,
     };
     let connections = Arc::new(Connections::default());
     let socket = match &transport {
@@ -155,22 +207,13 @@ fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
         processes.send(process)?;
     }
     let listens = matches!(transport, Transport::Listen(_));
-    let server = Arc::new(Server {
-        options: Options { origin, quota: flags.quota },
-        persistence,
-        durability: flags.durability,
-        max_message_size: flags.max_message_size,
-        log_values: flags.log_values,
-        test_methods: flags.enable_test_methods,
-        wire_log,
-        on_process: Box::new(move |process| {
-            // The end of one of several clients is seen at its socket and must not end the others.
-            if !listens && processes.send(process).is_err() {
-                tracing::debug!("the server is ending already");
-            }
-        }),
-        sheds: parking_lot::Mutex::default(),
+    let on_process = Box::new(move |process| {
+        // The end of one of several clients is seen at its socket and must not end the others.
+        if !listens && processes.send(process).is_err() {
+            tracing::debug!("the server is ending already");
+        }
     });
+    let server = server(&flags, wire_log, on_process)?;
     Ok(transport::run(&transport, &server, &connections)?)
 }
 

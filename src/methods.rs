@@ -88,6 +88,7 @@ macro_rules! row {
 
 /// The methods, in the order in which people read about them.
 #[must_use]
+#[allow(clippy::too_many_lines, reason = "it is a table, read row by row")]
 pub fn table() -> Vec<Method> {
     vec![
         method!("storage/open", Open<'_> => Opened, open, "Opens an area and gives a handle on it. Opening the same area twice gives two handles on one area.")

@@ -102,6 +102,7 @@ mod parse;
 mod pattern;
 mod process;
 mod reach;
+mod record;
 mod run;
 mod template;
 
@@ -111,6 +112,7 @@ use std::time::Duration;
 
 pub use json::Json;
 pub use process::{Connection, Framing, Incoming, Process, Silence};
+pub use record::{Recorder, is_volatile};
 
 /// A parsed transcript.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::dom_string::{IllFormed, write_json};
 use crate::frame::write_decimal;
+use crate::transcript::Recorder;
 
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Direction {
 #[derive(Debug)]
 pub struct WireLog {
     file: Mutex<File>,
+    /// Writes a transcript instead of lines of JSON.
+    recorder: Option<Mutex<Recorder>>,
 }
 
 impl WireLog {
@@ -31,16 +34,27 @@ impl WireLog {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Ok(WireLog { file: Mutex::new(options.open(path)?) })
+        Ok(WireLog { file: Mutex::new(open_private(OpenOptions::new().append(true), path)?), recorder: None })
+    }
+
+    /// Writes a transcript to `path`, which is made anew and for its owner only, beginning with `settings`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn transcript(path: &Path, settings: &str) -> io::Result<Self> {
+        let mut file = open_private(OpenOptions::new().write(true).truncate(true), path)?;
+        file.write_all(settings.as_bytes())?;
+        Ok(WireLog { file: Mutex::new(file), recorder: Some(Mutex::default()) })
     }
 
     /// Writes `{"time", "direction", "connection", "message"}`. `time` is in milliseconds since 1970. A message
     /// that is no JSON on one line is written as a string.
     pub fn record(&self, direction: Direction, connection: u64, message: &[u8]) {
+        if let Some(recorder) = &self.recorder {
+            let mut recorder = recorder.lock();
+            let lines = recorder.lines(direction == Direction::In, connection, message);
+            return self.append(lines.as_bytes());
+        }
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let mut line = Vec::with_capacity(message.len() + 96);
         line.extend_from_slice(b"{\"time\":");
@@ -59,8 +73,19 @@ impl WireLog {
             write_json(String::from_utf8_lossy(message).as_bytes(), IllFormed::Escape, &mut line);
         }
         line.extend_from_slice(b"}\n");
-        if let Err(error) = self.file.lock().write_all(&line) {
+        self.append(&line);
+    }
+
+    fn append(&self, lines: &[u8]) {
+        if let Err(error) = self.file.lock().write_all(lines) {
             tracing::warn!(%error, "the wire log cannot be written");
         }
     }
+}
+
+fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.open(path)
 }

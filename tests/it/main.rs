@@ -3,6 +3,7 @@
 mod backpressure;
 mod cancellation;
 mod client;
+mod command_line;
 mod conformance;
 mod document;
 mod ends;

@@ -1,0 +1,426 @@
+//! The command line: the library's methods for people and scripts, live beside running servers.
+
+mod local;
+mod print;
+mod replay;
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Subcommand};
+use webstorage_server::dom_string::DomString;
+use webstorage_server::protocol::{ImportInto, StateFormat};
+use webstorage_server::server::Server;
+
+use crate::Arguments;
+use local::{Local, json};
+use print::Printer;
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+pub enum Command {
+    /// Print the value of a key
+    Get {
+        /// The key
+        key: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Set the value of a key
+    Set {
+        /// The key
+        key: String,
+        /// The value; standard input if left out. With --json a JSON string
+        value: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove an item
+    Remove {
+        /// The key
+        key: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove all items of the origin
+    Clear {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the items of the origin, in key order
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the origins that have storage
+    Origins {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete the storage of an origin, also while others have it open
+    Delete {
+        /// The origin
+        #[arg(value_name = "ORIGIN")]
+        which: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Write the items of origins as a state file
+    Export {
+        /// The origins; all if none is named
+        #[arg(value_name = "ORIGIN")]
+        which: Vec<String>,
+        /// The file, readable by you only; standard output if left out
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+        /// The form
+        #[arg(long, value_enum, default_value_t)]
+        format: StateFormat,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Read items from a state file, or from the files of Node and Deno
+    Import {
+        /// The file; - for standard input
+        file: PathBuf,
+        /// The form; found out if left out
+        #[arg(long, value_enum)]
+        format: Option<StateFormat>,
+        /// What becomes of the items that are there
+        #[arg(long, value_enum, default_value_t)]
+        mode: ImportInto,
+        /// Only tell what would change
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print the changes of the origin as they come, until interrupted
+    Watch {
+        /// Only keys that begin so
+        #[arg(long)]
+        prefix: Option<String>,
+        /// End after so many changes
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Look for damage in the storage of origins
+    Check {
+        /// The origins; all if none is named
+        #[arg(value_name = "ORIGIN")]
+        which: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Call one method and print its result
+    Call {
+        /// The method, such as storage/transact
+        method: String,
+        /// The params as JSON. Where `storage` is left out of an object it is the persistent area of the origin, which is also the handle 1
+        #[arg(default_value = "{}")]
+        params: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Hold a transcript, or a conversation recorded with --trace, with a fresh server and show what differs
+    Replay {
+        /// The transcript or trace
+        file: PathBuf,
+        /// Flags for the fresh server, when a trace is replayed
+        #[arg(last = true)]
+        flags: Vec<String>,
+    },
+    /// Print the protocol as an OpenRPC document
+    Schema,
+    /// Serve, as without a command
+    Serve(Box<crate::Flags>),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What most commands take.
+#[derive(Args, Debug, Default)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+pub struct Common {
+    /// The origin whose persistent area is meant [default: http://localhost]
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Option<String>,
+    /// The directory of persistent areas
+    #[arg(long, value_name = "DIR")]
+    pub storage_dir: Option<PathBuf>,
+    /// Print exact JSON, an item a line; keys and values on the command line are JSON strings
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Command {
+    /// The flags that a command has in common with most, if it does.
+    #[must_use]
+    pub fn common(&self) -> Option<&Common> {
+        match self {
+            Command::Get { common, .. }
+            | Command::Set { common, .. }
+            | Command::Remove { common, .. }
+            | Command::Clear { common }
+            | Command::List { common }
+            | Command::Origins { common }
+            | Command::Delete { common, .. }
+            | Command::Export { common, .. }
+            | Command::Import { common, .. }
+            | Command::Watch { common, .. }
+            | Command::Check { common, .. }
+            | Command::Call { common, .. } => Some(common),
+            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => None,
+        }
+    }
+}
+
+/// Why a command did not do all it was asked.
+#[derive(Debug)]
+pub enum Stop {
+    /// What was asked for is not there, or differs: exit code 1.
+    NotFound(String),
+    /// The call is refused as it is: exit code 3.
+    Refused(String),
+    /// Something failed, and the same call may work another time: exit code 4.
+    Failed(String),
+    /// Nobody reads the output any more.
+    Closed,
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Stop::Closed,
+            _ => Stop::Failed(error.to_string()),
+        }
+    }
+}
+
+/// What the exit codes mean, for --help and the manual.
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 not found, or different; 2 wrong usage, or the server could not start; 3 refused (quota, permission, params); 4 failed (locked, damaged, out of space)";
+
+/// Runs a command that uses storage and gives the exit code.
+pub fn run(command: &Command, server: Arc<Server>) -> ExitCode {
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let json = command.common().is_some_and(|common| common.json);
+    let mut printer = Printer::new(std::io::stdout().lock(), json, colour);
+    finish(work(command, server, &mut printer).and_then(|()| Ok(printer.flush()?)))
+}
+
+/// Runs a command that needs no storage.
+pub fn run_alone(command: &Command) -> Option<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let done = match command {
+        Command::Schema => {
+            out.write_all(webstorage_server::openrpc::pretty(&webstorage_server::openrpc::document()).as_bytes()).map_err(Stop::from)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "webstorage-server", &mut script);
+            out.write_all(&script).map_err(Stop::from)
+        }
+        Command::Man => clap_mangen::Man::new(Arguments::command()).render(&mut out).map_err(Stop::from),
+        Command::Replay { file, flags } => replay::replay(file, flags, &mut out),
+        _ => return None,
+    };
+    Some(finish(done.and_then(|()| Ok(out.flush()?))))
+}
+
+fn finish(done: Result<(), Stop>) -> ExitCode {
+    let (code, message) = match done {
+        Ok(()) | Err(Stop::Closed) => return ExitCode::SUCCESS,
+        Err(Stop::NotFound(message)) => (1, message),
+        Err(Stop::Refused(message)) => (3, message),
+        Err(Stop::Failed(message)) => (4, message),
+    };
+    if !message.is_empty() {
+        eprintln!("webstorage-server: {message}");
+    }
+    ExitCode::from(code)
+}
+
+fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    let mut local = Local::new(server)?;
+    match command {
+        Command::Get { key, common } => get(&mut local, &string(key, common)?, printer),
+        Command::Set { key, value, common } => set(&mut local, &string(key, common)?, value.as_deref(), common),
+        Command::Remove { key, common } => remove(&mut local, &string(key, common)?),
+        Command::Clear { .. } => {
+            let storage = local.open()?;
+            local.call("storage/clear", &format!("[{storage}]")).map(drop)
+        }
+        Command::List { .. } => list(&mut local, printer),
+        Command::Origins { .. } => printer.origins(&local.call("storage/origins", "{}")?),
+        Command::Delete { which, .. } => match local.call("storage/delete", &format!("[{}]", json(which)))?.as_str() {
+            "true" => Ok(()),
+            _ => Err(Stop::NotFound(format!("{which} has no storage"))),
+        },
+        Command::Export { which, output, format, .. } => export(&mut local, which, output.as_ref(), *format, printer),
+        Command::Import { file, format, mode, dry_run, common } => {
+            let params = import_params(file, *format, *mode, *dry_run, common)?;
+            printer.imported(&local.call("storage/import", &params)?)
+        }
+        Command::Watch { prefix, count, common } => {
+            let prefix = prefix.as_ref().map(|prefix| string(prefix, common)).transpose()?;
+            watch(&mut local, prefix.as_deref(), *count, printer)
+        }
+        Command::Check { which, .. } => check(&mut local, which, printer),
+        Command::Call { method, params, .. } => {
+            let result = local.call_on_area(method, params)?;
+            printer.line(&result)
+        }
+        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => Ok(()),
+    }
+}
+
+/// A key or value of the command line as JSON text.
+fn string(text: &str, common: &Common) -> Result<String, Stop> {
+    if !common.json {
+        return Ok(json(text));
+    }
+    match serde_json::from_str::<DomString<'_>>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Stop::Refused(format!("with --json keys and values are JSON strings such as '\"theme\"'; {text}: {error}"))),
+    }
+}
+
+fn get(local: &mut Local, key: &str, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    let storage = open_to_find(local, key)?;
+    let value = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
+    if value == "null" {
+        return Err(Stop::NotFound(format!("there is no item {key}")));
+    }
+    printer.string(&value)
+}
+
+fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Result<(), Stop> {
+    let value = match value {
+        Some(value) => string(value, common)?,
+        None => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            string(if common.json { text.trim() } else { &text }, common)?
+        }
+    };
+    let storage = local.open()?;
+    local.call("storage/setItem", &format!("[{storage},{key},{value}]")).map(drop)
+}
+
+fn remove(local: &mut Local, key: &str) -> Result<(), Stop> {
+    let storage = open_to_find(local, key)?;
+    let held = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
+    if held == "null" {
+        return Err(Stop::NotFound(format!("there is no item {key}")));
+    }
+    local.call("storage/removeItem", &format!("[{storage},{key}]")).map(drop)
+}
+
+fn open_to_find(local: &mut Local, key: &str) -> Result<u32, Stop> {
+    if !local.has_storage() {
+        return Err(Stop::NotFound(format!("there is no item {key}")));
+    }
+    local.open()
+}
+
+/// Lists page by page, so that any number of items takes little memory and the first come at once.
+fn list(local: &mut Local, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    const PAGE: usize = 1000;
+    if !local.has_storage() {
+        return Ok(());
+    }
+    let storage = local.open()?;
+    let mut after = String::new();
+    loop {
+        let page = local.call("storage/entries", &format!("{{\"storage\":{storage},\"limit\":{PAGE}{after}}}"))?;
+        let (count, last) = printer.entries(&page)?;
+        match last {
+            Some(last) if count == PAGE => after = format!(",\"after\":{last}"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn export(
+    local: &mut Local,
+    which: &[String],
+    output: Option<&PathBuf>,
+    format: StateFormat,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), Stop> {
+    let mut params = format!("{{\"format\":{}", serde_json::json!(format));
+    if !which.is_empty() {
+        params += &format!(",\"origins\":{}", serde_json::json!(which));
+    }
+    if let Some(path) = output {
+        params += &format!(",\"path\":{}", json(&absolute(path)?));
+    }
+    params.push('}');
+    let exported = local.call("storage/export", &params)?;
+    match local::member(&exported, "state") {
+        Some(state) => printer.line(&state),
+        None => Ok(()),
+    }
+}
+
+fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, dry_run: bool, common: &Common) -> Result<String, Stop> {
+    let mode = if mode == ImportInto::Replace { "replace" } else { "merge" };
+    let mut params = format!("{{\"mode\":\"{mode}\",\"dryRun\":{dry_run}");
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            return Err(Stop::Refused(format!("standard input is not JSON: {error}")));
+        }
+        params += &format!(",\"state\":{text}");
+    } else {
+        params += &format!(",\"path\":{}", json(&absolute(file)?));
+    }
+    if let Some(format) = format {
+        params += &format!(",\"format\":{}", serde_json::json!(format));
+    }
+    if let Some(origin) = &common.origin {
+        params += &format!(",\"origin\":{}", json(origin));
+    }
+    params.push('}');
+    Ok(params)
+}
+
+fn absolute(path: &PathBuf) -> Result<String, Stop> {
+    let path = std::path::absolute(path)?;
+    path.to_str().map(str::to_owned).ok_or_else(|| Stop::Refused(format!("the name of {} is not UTF-8", path.display())))
+}
+
+fn watch(local: &mut Local, prefix: Option<&str>, count: Option<u64>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    let storage = local.open()?;
+    let prefix = prefix.map(|prefix| format!(",\"prefix\":{prefix}")).unwrap_or_default();
+    local.call("storage/subscribe", &format!("{{\"storage\":{storage}{prefix}}}"))?;
+    let mut left = count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let Some(event) = local.next_notification()? else { return Ok(()) };
+        printer.event(&event)?;
+        printer.flush()?;
+        left -= 1;
+    }
+    Ok(())
+}
+
+fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    let origins = if which.is_empty() { local::origins(&local.call("storage/origins", "{}")?)? } else { which.to_vec() };
+    let mut sound = true;
+    for origin in origins {
+        let checked = local.call("storage/check", &format!("[{}]", json(&origin)))?;
+        sound &= printer.checked(&checked)?;
+    }
+    if sound { Ok(()) } else { Err(Stop::NotFound("there are problems".to_owned())) }
+}

@@ -1,0 +1,242 @@
+//! What commands print: aligned columns for people, exact JSON for programs.
+
+use std::io::{BufWriter, Write};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use webstorage_server::dom_string::{DomString, units};
+
+use super::Stop;
+
+/// Characters of a value that a list shows.
+const PREVIEW: usize = 60;
+
+/// The widest column of keys.
+const MAX_KEY_WIDTH: usize = 40;
+
+/// The output of a command.
+pub struct Printer<W: Write> {
+    out: BufWriter<W>,
+    json: bool,
+    colour: bool,
+    key_width: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    key: DomString<'a>,
+    #[serde(borrow)]
+    value: DomString<'a>,
+}
+
+#[derive(Deserialize)]
+struct OriginRow {
+    origin: Option<String>,
+    length: Option<u64>,
+    usage: Option<u64>,
+    size: u64,
+    path: String,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    key: Option<DomString<'a>>,
+    #[serde(borrow, default)]
+    new_value: Option<DomString<'a>>,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Import {
+    dry_run: bool,
+    areas: Vec<ImportedArea>,
+    ignored: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct ImportedArea {
+    origin: String,
+    persistent: bool,
+    added: u64,
+    changed: u64,
+    unchanged: u64,
+    removed: u64,
+}
+
+#[derive(Deserialize)]
+struct Checked {
+    origin: String,
+    exists: bool,
+    problems: Vec<String>,
+    damaged: Vec<Damaged>,
+}
+
+#[derive(Deserialize)]
+struct Damaged {
+    file: String,
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints to `out`: JSON, or text that may be coloured.
+    pub fn new(out: W, json: bool, colour: bool) -> Self {
+        Printer { out: BufWriter::new(out), json, colour, key_width: None }
+    }
+
+    /// Hands on what was printed.
+    pub fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Prints a line.
+    pub fn line(&mut self, text: &str) -> Result<(), Stop> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    /// Prints a string that is given as JSON text.
+    pub fn string(&mut self, text: &str) -> Result<(), Stop> {
+        if self.json {
+            return self.line(text);
+        }
+        let string: DomString<'_> = read(text)?;
+        self.line(&string.to_string_lossy())
+    }
+
+    /// Prints a page of entries, and gives their number and the last key as JSON text.
+    pub fn entries(&mut self, page: &str) -> Result<(usize, Option<String>), Stop> {
+        let rows: Vec<&RawValue> = read(page)?;
+        let mut last = None;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if self.json {
+                self.line(row.get())?;
+            }
+            entries.push(read::<Entry<'_>>(row.get())?);
+        }
+        if let Some(entry) = entries.last() {
+            last = Some(format!("{:?}", entry.key));
+        }
+        if self.json {
+            return Ok((rows.len(), last));
+        }
+        let width = *self
+            .key_width
+            .get_or_insert_with(|| entries.iter().map(|entry| shown(&entry.key, MAX_KEY_WIDTH).chars().count()).max().unwrap_or(0).max(3));
+        for Entry { key, value } in &entries {
+            let size = size(2 * (units(key.as_bytes()) + units(value.as_bytes())));
+            let key = self.key(&shown(key, MAX_KEY_WIDTH), width);
+            writeln!(self.out, "{key}  {size:>8}  {}", shown(value, PREVIEW))?;
+        }
+        Ok((rows.len(), last))
+    }
+
+    /// Prints the result of `storage/origins`.
+    pub fn origins(&mut self, result: &str) -> Result<(), Stop> {
+        if self.json {
+            return read::<Vec<&RawValue>>(result)?.into_iter().try_for_each(|row| self.line(row.get()));
+        }
+        let rows: Vec<OriginRow> = read(result)?;
+        let name = |row: &OriginRow| row.origin.clone().unwrap_or_else(|| row.path.clone());
+        let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
+        for row in &rows {
+            let origin = self.key(&name(row), width);
+            match (row.length, row.usage) {
+                (Some(length), Some(usage)) => {
+                    writeln!(self.out, "{origin}  {length:>8} items  {:>8} used  {:>8} on disk", size(usage), size(row.size))?;
+                }
+                _ => writeln!(self.out, "{origin}  {}", row.problem.as_deref().unwrap_or("cannot be read"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints an event.
+    pub fn event(&mut self, params: &str) -> Result<(), Stop> {
+        if self.json {
+            return self.line(params);
+        }
+        let event: Event<'_> = read(params)?;
+        let what = match (&event.key, &event.new_value) {
+            (None, _) if event.url.is_none() => "some changes were missed, because they came too fast".to_owned(),
+            (None, _) => "cleared".to_owned(),
+            (Some(key), None) => format!("removed  {}", self.key(&shown(key, MAX_KEY_WIDTH), 0)),
+            (Some(key), Some(value)) => format!("set      {} = {}", self.key(&shown(key, MAX_KEY_WIDTH), 0), shown(value, PREVIEW)),
+        };
+        self.line(&what)
+    }
+
+    /// Prints the result of `storage/import`.
+    pub fn imported(&mut self, result: &str) -> Result<(), Stop> {
+        if self.json {
+            return self.line(result);
+        }
+        let import: Import = read(result)?;
+        let width = import.areas.iter().map(|area| area.origin.chars().count()).max().unwrap_or(0);
+        for area in &import.areas {
+            let kind = if area.persistent { "local  " } else { "session" };
+            let origin = self.key(&area.origin, width);
+            let (added, changed, unchanged, removed) = (area.added, area.changed, area.unchanged, area.removed);
+            writeln!(self.out, "{origin}  {kind}  {added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+        }
+        if !import.ignored.is_empty() {
+            writeln!(self.out, "left alone: {}", import.ignored.join(", "))?;
+        }
+        if import.dry_run {
+            writeln!(self.out, "nothing was changed (dry run)")?;
+        }
+        Ok(())
+    }
+
+    /// Prints the result of `storage/check`, and says whether all is well.
+    pub fn checked(&mut self, result: &str) -> Result<bool, Stop> {
+        let checked: Checked = read(result)?;
+        if self.json {
+            self.line(result)?;
+            return Ok(checked.problems.is_empty());
+        }
+        let origin = self.key(&checked.origin, 0);
+        match &checked.problems[..] {
+            [] if checked.exists => writeln!(self.out, "{origin}  sound")?,
+            [] => writeln!(self.out, "{origin}  no storage")?,
+            problems => problems.iter().try_for_each(|problem| writeln!(self.out, "{origin}  {problem}"))?,
+        }
+        for damaged in &checked.damaged {
+            writeln!(self.out, "{origin}  found damaged before: {}", damaged.file)?;
+        }
+        Ok(checked.problems.is_empty())
+    }
+
+    fn key(&self, text: &str, width: usize) -> String {
+        if self.colour { format!("\u{1b}[36m{text:width$}\u{1b}[0m") } else { format!("{text:width$}") }
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Stop> {
+    serde_json::from_str(text).map_err(|error| Stop::Failed(format!("the reply cannot be read: {error}")))
+}
+
+/// A string on one line and not too long, with escapes for what a terminal would act on.
+fn shown(string: &DomString<'_>, most: usize) -> String {
+    let escaped = format!("{string:?}");
+    let inner = &escaped[1..escaped.len() - 1];
+    let mut text: String = inner.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(most).collect();
+    if inner.chars().nth(most).is_some() {
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+/// A number of bytes for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes / 100 % 10),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}

@@ -1,0 +1,208 @@
+//! The commands, as people and scripts use them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use webstorage_server::transcript::Framing;
+
+use crate::peer::{PROGRAM, Peer};
+
+fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env("WEBSTORAGE_DIR", directory.join("storage")).env("HOME", directory).env_remove("RUST_LOG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program was built");
+    child.stdin.take().expect("the input is a pipe").write_all(input.as_bytes()).expect("the program reads or has not ended");
+    child.wait_with_output().expect("the program ends")
+}
+
+/// Runs a command and compares its exit code and output.
+fn expect(directory: &Path, arguments: &[&str], code: i32, stdout: &str) {
+    let output = run(directory, arguments, "");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}{err}");
+    assert_eq!(out, stdout, "{arguments:?}\n{err}");
+}
+
+#[test]
+fn items_are_set_read_and_removed() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["get", "absent"], 1, "");
+    expect(folder, &["set", "theme", "dark"], 0, "");
+    expect(folder, &["get", "theme"], 0, "dark\n");
+    expect(folder, &["get", "theme", "--origin", "https://other.test"], 1, "");
+    expect(folder, &["set", "--json", r#""\ud800""#, r#""a\u0000\udfff""#], 0, "");
+    expect(folder, &["get", "--json", r#""\ud800""#], 0, "\"a\\u0000\\udfff\"\n");
+    expect(folder, &["get", "--json", "no string"], 3, "");
+    assert_eq!(run(folder, &["set", "from input"], "line 1\nline 2\n").status.code(), Some(0));
+    expect(folder, &["get", "from input"], 0, "line 1\nline 2\n\n");
+    expect(
+        folder,
+        &["list", "--json"],
+        0,
+        "{\"key\":\"theme\",\"value\":\"dark\"}\n{\"key\":\"\\ud800\",\"value\":\"a\\u0000\\udfff\"}\n{\"key\":\"from input\",\"value\":\"line 1\\nline 2\\n\"}\n",
+    );
+    expect(
+        folder,
+        &["list"],
+        0,
+        "theme           18 B  dark\n\\ud800           8 B  a\\u0000\\udfff\nfrom input      48 B  line 1\\nline 2\\n\n",
+    );
+    expect(folder, &["remove", "theme"], 0, "");
+    expect(folder, &["remove", "theme"], 1, "");
+    expect(folder, &["clear"], 0, "");
+    expect(folder, &["list"], 0, "");
+    expect(folder, &["check"], 0, "http://localhost  sound\n");
+    expect(folder, &["delete", "http://localhost"], 0, "");
+    expect(folder, &["delete", "http://localhost"], 1, "");
+    expect(folder, &["origins", "--json"], 0, "");
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["set", "key", "too long", "--origin", "null"], 3, "");
+    expect(
+        folder,
+        &["call", "storage/open", r#"{"persistent":true,"quota":4}"#],
+        0,
+        "{\"storage\":1,\"persistent\":true,\"origin\":\"http://localhost\",\"length\":0,\"usage\":0,\"quota\":4}\n",
+    );
+    expect(folder, &["set", "key", "too long"], 3, "");
+    expect(folder, &["call", "no/method"], 3, "");
+    expect(folder, &["call", "storage/length", "{"], 3, "");
+    expect(folder, &["import", "absent.json"], 1, "");
+    assert_eq!(run(folder, &["frobnicate"], "").status.code(), Some(2));
+    assert_eq!(run(folder, &["get", "a", "--origin", "no origin"], "").status.code(), Some(2));
+    std::fs::write(folder.join("file"), "").expect("the folder is writable");
+    let in_a_file = folder.join("file/storage");
+    expect(folder, &["get", "a", "--storage-dir", in_a_file.to_str().expect("the name is UTF-8")], 3, "");
+}
+
+#[test]
+fn one_call_of_any_method() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["call", "storage/transact", r#"{"set":[{"key":"a","value":"1"}]}"#], 0, "null\n");
+    expect(folder, &["call", "getItem", r#"[1,"a"]"#], 0, "\"1\"\n");
+    expect(folder, &["call", "storage/length"], 0, "1\n");
+    expect(folder, &["call", "storage/transact", r#"{"if":[{"key":"a","value":null}],"clear":true}"#], 3, "");
+}
+
+#[test]
+fn states_go_out_and_in() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["set", "a", "1"], 0, "");
+    expect(folder, &["set", "b", "2", "--origin", "https://b.test"], 0, "");
+    let state = concat!(
+        r#"{"cookies":[],"origins":[{"origin":"http://localhost","localStorage":[{"name":"a","value":"1"}]},"#,
+        r#"{"origin":"https://b.test","localStorage":[{"name":"b","value":"2"}]}]}"#,
+        "\n"
+    );
+    expect(folder, &["export"], 0, state);
+    expect(folder, &["export", "--format", "flat", "https://b.test"], 0, "{\"b\":\"2\"}\n");
+    let file = folder.join("state.json");
+    let file = file.to_str().expect("the name is UTF-8");
+    expect(folder, &["export", "--output", file], 0, "");
+    assert_eq!(std::fs::read_to_string(file).expect("the file was written"), state);
+    expect(folder, &["clear"], 0, "");
+    expect(
+        folder,
+        &["import", file, "--dry-run"],
+        0,
+        "http://localhost  local    1 added, 0 changed, 0 removed, 0 as they were\nhttps://b.test    local    0 added, 0 changed, 0 removed, 1 as they were\nnothing was changed (dry run)\n",
+    );
+    expect(folder, &["get", "a"], 1, "");
+    expect(
+        folder,
+        &["import", file],
+        0,
+        "http://localhost  local    1 added, 0 changed, 0 removed, 0 as they were\nhttps://b.test    local    0 added, 0 changed, 0 removed, 1 as they were\n",
+    );
+    expect(folder, &["get", "a"], 0, "1\n");
+    let output = run(folder, &["import", "-", "--mode", "replace", "--origin", "https://b.test"], r#"[["c","3"]]"#);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "https://b.test  local    1 added, 0 changed, 1 removed, 0 as they were\n");
+}
+
+#[test]
+fn changes_of_other_processes_are_watched() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let storage = folder.join("storage");
+    let mut writer = Peer::start(Framing::Lines, ["--storage-dir", storage.to_str().expect("the name is UTF-8")]);
+    writer.call(r#"{"jsonrpc":"2.0","id":0,"method":"storage/open","params":[true]}"#);
+    let watching = Command::new(PROGRAM)
+        .args(["watch", "--count", "3", "--prefix", "a"])
+        .env("WEBSTORAGE_DIR", &storage)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program was built");
+    // The watcher begins at some moment during this; from then on it sees every change, and three are enough.
+    let watched = std::thread::spawn(move || watching.wait_with_output().expect("the watcher ends"));
+    let mut n = 0;
+    while !watched.is_finished() {
+        n += 1;
+        writer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"setItem","params":[1,"a","{n}"]}}"#));
+        writer.call(r#"{"jsonrpc":"2.0","id":2,"method":"setItem","params":[1,"b","ignored"]}"#);
+    }
+    let output = watched.join().expect("the watcher's output was read");
+    let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    let values: Vec<u32> = lines
+        .iter()
+        .map(|line| line.strip_prefix("set      a = ").and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{line}")))
+        .collect();
+    assert!(values.len() == 3 && values[1] == values[0] + 1 && values[2] == values[1] + 1, "{values:?}");
+}
+
+#[test]
+fn recorded_conversations_are_held_again() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let conversation = concat!(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#,
+        "\n",
+        r#"{"jsonrpc":"2.0","id":"two","method":"storage/open","params":[true]}"#,
+        "\n",
+        r#"{"jsonrpc":"2.0","id":3,"method":"setItem","params":[1,"${x}","$y \ud800"]}"#,
+        "\n",
+        "no json\n",
+        r#"{"jsonrpc":"2.0","id":4,"method":"storage/entries","params":[1]}"#,
+        "\n",
+    );
+    for (flag, name) in [("--trace", "trace.ndjson"), ("--record", "transcript.txt")] {
+        let file = folder.join(name);
+        let file = file.to_str().expect("the name is UTF-8");
+        let storage = folder.join(flag);
+        let storage = storage.to_str().expect("the name is UTF-8");
+        assert_eq!(run(folder, &["serve", "--storage-dir", storage, flag, file], conversation).status.code(), Some(0));
+        expect(folder, &["replay", file], 0, "");
+        // Another value, and the recorded reply is no longer what comes.
+        let recorded = std::fs::read_to_string(file).expect("the file was written");
+        let changed = recorded.replacen("y \\ud800", "z \\ud800", 1);
+        assert_ne!(recorded, changed, "{recorded}");
+        std::fs::write(file, changed).expect("the folder is writable");
+        let output = run(folder, &["replay", file], "");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert!(shown.contains("y \\ud800") && shown.contains("z \\ud800"), "{shown}");
+    }
+    expect(folder, &["replay", "absent.txt"], 3, "");
+}
+
+#[test]
+fn completions_and_manual_are_generated() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    for (arguments, part) in [
+        (&["completions", "bash"][..], "_webstorage__server()"),
+        (&["completions", "zsh"], "#compdef"),
+        (&["man"], ".TH webstorage-server"),
+    ] {
+        let output = run(folder.path(), arguments, "");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(part), "{arguments:?}: {text}");
+    }
+}
