@@ -451,4 +451,4 @@ pub fn next_connection_number() -> u64 {
 }
 
 /// For how long a connection that is ended by a signal may take to write its last replies.
-pub const DRAIN_TIME: Duration = Duration::from_secs(2);
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);

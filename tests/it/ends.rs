@@ -68,13 +68,14 @@ fn a_signal_ends_a_server_that_works() {
             acknowledged += 1;
         }
         signal(&client, if round % 2 == 0 { Signal::TERM } else { Signal::INT });
-        // What it has read it answers, in whole messages, and what it has answered is stored.
+        // What it has read it answers, in whole messages, and what it has answered is stored. On a busy machine
+        // its time for that can be over before the last answers, so more can be stored than was answered.
         while let Some(outcome) = client.next() {
             outcome.expect("it fits");
             acknowledged += 1;
         }
         assert_eq!(client.wait().code(), Some(0));
-        assert_eq!(stored(&folder), acknowledged, "what was stored was acknowledged, and the other way round");
+        assert!(stored(&folder) >= acknowledged, "what was acknowledged is stored");
     }
 }
 
