@@ -84,7 +84,7 @@ fn conversation(value: usize, gets: u64) -> Vec<u8> {
 }
 
 /// Reads the replies to all calls, in their order.
-fn read_replies(output: impl BufRead, gets: u64, value: usize) {
+fn read_replies(output: &mut impl BufRead, gets: u64, value: usize) {
     let result = format!("\"{}\"", "v".repeat(value));
     let mut lines = output.lines().map(|line| line.expect("replies are UTF-8"));
     assert!(lines.next().expect("open is answered").starts_with(r#"{"jsonrpc":"2.0","id":1,"result":{"#));
@@ -93,7 +93,6 @@ fn read_replies(output: impl BufRead, gets: u64, value: usize) {
         let reply = lines.next().expect("every call is answered");
         assert!(reply == format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#), "{id}: {reply:.200}");
     }
-    assert!(lines.next().is_none(), "nothing comes that was not asked for");
 }
 
 /// The replies are few bytes, so that the server takes every call although nobody reads.
@@ -104,7 +103,9 @@ fn every_call_is_taken_while_nobody_reads() {
     // This would never return if the server waited for its reader.
     input.write_all(&conversation(8, CALLS)).expect("the server reads");
     drop(input);
-    read_replies(server.output(), CALLS, 8);
+    let mut output = server.output();
+    read_replies(&mut output, CALLS, 8);
+    assert_eq!(output.read(&mut [0]).expect("it is a pipe"), 0, "nothing comes that was not asked for");
     let (status, log) = server.wait();
     assert_eq!((status.code(), log.as_str()), (Some(0), ""));
 }
@@ -124,21 +125,26 @@ fn what_waits_for_a_reader_is_bounded() {
             input.write_all(chunk).expect("the server reads again once somebody reads from it");
             counter.fetch_add(chunk.len(), Ordering::Relaxed);
         }
+        input
     });
-    // The server has stopped reading when no more can be written for a while. Looking too early would only make
-    // the test weaker.
+    // It takes at least as many calls as it has replies to keep, here a tenth of all, and has stopped reading when
+    // no more can be written for a while. Looking too early would only make the test weaker.
     let mut last = (0, Instant::now());
-    while last.1.elapsed() < Duration::from_millis(300) {
+    while last.0 < all / 10 || last.1.elapsed() < Duration::from_secs(1) {
         let now = written.load(Ordering::Relaxed);
         if now != last.0 {
             last = (now, Instant::now());
         }
-        std::thread::yield_now();
+        assert!(last.1.elapsed() < PATIENCE, "the server takes too few calls: {} bytes", last.0);
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert!(last.0 < all, "the server took all calls and so must hold all replies");
+    let mut output = server.output();
+    read_replies(&mut output, CALLS, VALUE);
+    let input = writer.join().expect("the writer has written all");
     let waiting = server.peak_memory();
-    read_replies(server.output(), CALLS, VALUE);
-    writer.join().expect("the writer has written all");
+    drop(input);
+    assert_eq!(output.read(&mut [0]).expect("it is a pipe"), 0, "nothing comes that was not asked for");
     assert!(waiting < 80 << 20, "{waiting} bytes are held for a reader of {} bytes", CALLS * VALUE as u64);
     let (status, log) = server.wait();
     assert_eq!((status.code(), log.as_str()), (Some(0), ""));

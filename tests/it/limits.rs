@@ -103,7 +103,8 @@ fn the_wal_stays_bounded() {
     let mut largest = 0;
     for round in 0..ROUNDS {
         for (number, (client, storage)) in clients.iter_mut().zip(&handles).enumerate() {
-            let write = |n: usize| ("setItem", format!(r#"[{storage},"{number}-{}","{round}:{}"]"#, n % 97, "v".repeat(4000)));
+            let write =
+                |n: usize| ("setItem", format!(r#"[{storage},"{number}-{}","{round}:{}"]"#, (round * 200 + n) % 1000, "v".repeat(4000)));
             let read = |n: usize| ("getItem", format!(r#"[{storage},"0-{}"]"#, n % 97));
             client.send_all((0..200).flat_map(|n| [if number == 2 { read(n) } else { write(n) }, read(n)]));
         }

@@ -16,7 +16,9 @@ pub fn to_json(units: &[u16]) -> String {
                     write!(json, "\\u{unit:04x}").expect("a string takes everything");
                 }
             }
-            Err(lone) => write!(json, "\\u{:04X}", lone.unpaired_surrogate()).expect("a string takes everything"),
+            Err(lone) => {
+                write!(json, "\\u{:04X}", lone.unpaired_surrogate()).expect("a string takes everything");
+            }
         }
     }
     json.push('"');
