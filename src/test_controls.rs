@@ -182,7 +182,7 @@ fn simulated(name: SimulatedError) -> Error {
     match name {
         SimulatedError::QuotaExceededError => Error::QuotaExceeded { quota: 10 << 20, requested: (10 << 20) + 2, usage: 10 << 20 },
         SimulatedError::SecurityError => Error::Security(text()),
-        SimulatedError::ConstraintError => Error::Constraint { unmet: Vec::new() },
+        SimulatedError::ConstraintError => Error::Constraint { unmet: vec![(b"simulated".to_vec(), None)] },
         SimulatedError::NotFoundError => Error::NotFound(text()),
         SimulatedError::NotSupportedError => Error::NotSupported(text()),
         SimulatedError::InvalidStateError => Error::InvalidState(text()),
