@@ -130,7 +130,7 @@ pub fn table() -> Vec<Method> {
             .fails(READ)
             .example_after(ITEMS, r#"{"storage":1,"prefix":"font","includeSelf":true}"#, r#"{"subscription":1,"sequence":2,"gap":false}"#),
         method!("storage/unsubscribe", Unsubscribe => (), unsubscribe, "Ends a subscription.")
-            .fails(&[Code::InvalidStateError])
+            .fails(&[Code::NotFoundError, Code::InvalidStateError])
             .example_after(SUBSCRIBED, r#"{"subscription":1}"#, "null"),
         row!("storage/event", StorageEvent<'_> => (), "The area of a subscription has changed: the HTML standard's storage event.")
             .notification()

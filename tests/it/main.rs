@@ -4,6 +4,7 @@ mod backpressure;
 mod cancellation;
 mod client;
 mod conformance;
+mod coverage;
 mod document;
 mod ends;
 mod events;

@@ -137,6 +137,87 @@ export interface SalvageResult {
   items: Item[];
 }
 
+/** The form of a state. */
+export type StateFormat = "storageState" | "flat" | "pairs";
+
+/** Result of `storage/export`. */
+export interface Exported {
+  /** The state, unless it was written to a file. */
+  state?: unknown;
+  /** The file it was written to. */
+  path?: string | null;
+  /** The number of areas. */
+  areas: number;
+  /** The number of items. */
+  items: number;
+}
+
+/** What becomes of the items that an area has before an import. */
+export type ImportInto = "merge" | "replace";
+
+/** Result of `storage/import`. */
+export interface ImportResult {
+  /** Whether nothing was changed. */
+  dryRun: boolean;
+  /** The areas in the order of the state. Each is changed as a whole or not at all; after a failure those before it stay changed. */
+  areas: ImportedArea[];
+  /** The parts of the state that are not about Web Storage and were left alone. */
+  ignored: string[];
+}
+
+/** What an import has changed in one area. */
+export interface ImportedArea {
+  /** The origin. */
+  origin: string;
+  /** Whether the area is persistent. */
+  persistent: boolean;
+  /** Items whose keys were not there. */
+  added: number;
+  /** Items that had another value. */
+  changed: number;
+  /** Items that were there as they are. */
+  unchanged: number;
+  /** Items that were there and no longer are. */
+  removed: number;
+  /** The number of items after. */
+  length: number;
+  /** Bytes in use after. */
+  usage: number;
+}
+
+/** How far a call is. */
+export interface ProgressValue {
+  /** `begin`, `report` or `end`. */
+  kind: string;
+  /** What is under way, when it begins. */
+  title?: string | null;
+  /** What was done last. */
+  message: string;
+  /** How much of the area at hand is done. */
+  percentage?: number | null;
+}
+
+/** The errors that calls can be made to fail with. */
+export type SimulatedError = "QuotaExceededError" | "SecurityError" | "ConstraintError" | "NotFoundError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption";
+
+/** Result of `test/calls`. */
+export interface CallLog {
+  /** The calls of this connection, oldest first, without those of `test/` methods. */
+  calls: Call[];
+  /** How many more came before those and were forgotten. */
+  dropped: number;
+}
+
+/** A call in the result of `test/calls`. */
+export interface Call {
+  /** The method by its full name. */
+  method: string;
+  /** The params as they came. */
+  params?: unknown;
+  /** The error that `test/fail` made of it. */
+  failed?: SimulatedError | null;
+}
+
 /** `initializationOptions` of `initialize`. */
 export interface InitializationOptions {
   /** The storage directory, an absolute path, instead of the one the server was started with. */
@@ -575,6 +656,136 @@ export interface SalvageParams {
 /** The same by position. */
 export type SalvageParamsByPosition = [file: string];
 
+/** Params of `storage/export`. */
+export interface ExportParams {
+  /** The origins whose persistent areas, and session areas of this connection, are exported; all if neither these nor handles are given. */
+  origins?: string[] | null;
+  /** Handles whose areas are exported. */
+  storages?: number[] | null;
+  /** The form; `storageState` if left out. The others hold one area, so exactly one origin or handle is needed. */
+  format?: StateFormat | null;
+  /** A storageState whose other parts, such as cookies, are kept. */
+  base?: unknown;
+  /** The file to write to, an absolute path, instead of returning the state. It is readable by its owner only. Where it is a storageState already, its other parts are kept. */
+  path?: string | null;
+  /** The token of LSP's `$/progress` notifications. */
+  workDoneToken?: unknown;
+}
+
+/** The same by position. */
+export type ExportParamsByPosition = [origins?: string[] | null, storages?: number[] | null, format?: StateFormat | null, base?: unknown, path?: string | null, workDoneToken?: unknown];
+
+/** Params of `storage/import`. */
+export interface ImportParams {
+  /** The state, in any of the forms. */
+  state?: unknown;
+  /** Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. */
+  path?: string | null;
+  /** The form; found out if left out. */
+  format?: StateFormat | null;
+  /** What becomes of the items that are there; `merge` if left out. */
+  mode?: ImportInto;
+  /** Whether nothing is changed, but what would be is told. */
+  dryRun?: boolean;
+  /** For forms that name no origin: the origin whose persistent area gets the items, the default origin if left out. */
+  origin?: string | null;
+  /** For forms that name no origin: a handle on the area that gets the items. */
+  storage?: number | null;
+  /** The token of LSP's `$/progress` notifications. */
+  workDoneToken?: unknown;
+}
+
+/** The same by position. */
+export type ImportParamsByPosition = [state?: unknown, path?: string | null, format?: StateFormat | null, mode?: ImportInto, dryRun?: boolean, origin?: string | null, storage?: number | null, workDoneToken?: unknown];
+
+/** Params of `$/progress`. */
+export interface ProgressParams {
+  /** The token that the call was given. */
+  token: unknown;
+  /** How far the call is. */
+  value: ProgressValue;
+}
+
+/** Params of `test/fail`. */
+export interface FailParams {
+  /** The error that the calls get. */
+  error: SimulatedError;
+  /** Only calls of this method, by its full name such as `storage/setItem`. */
+  method?: string | null;
+  /** Only calls for keys like this, in which `*` stands for any characters. */
+  key?: DOMString | null;
+  /** How many calls fail; 1 if left out, null for all. */
+  count?: Count | null;
+  /** How many such calls succeed before; 0 if left out. */
+  skip?: Count | null;
+}
+
+/** The same by position. */
+export type FailParamsByPosition = [error: SimulatedError, method?: string | null, key?: DOMString | null, count?: Count | null, skip?: Count | null];
+
+/** Params of `test/delay`. */
+export interface DelayParams {
+  /** For how long the server waits before it handles the call, and everything after it, in milliseconds. */
+  milliseconds: Count;
+  /** Only calls of this method, by its full name such as `storage/setItem`. */
+  method?: string | null;
+  /** Only calls for keys like this, in which `*` stands for any characters. */
+  key?: DOMString | null;
+  /** How many calls wait; 1 if left out, null for all. */
+  count?: Count | null;
+  /** How many such calls do not wait before; 0 if left out. */
+  skip?: Count | null;
+}
+
+/** The same by position. */
+export type DelayParamsByPosition = [milliseconds: Count, method?: string | null, key?: DOMString | null, count?: Count | null, skip?: Count | null];
+
+/** Params of `test/setQuota`. */
+export interface SetQuotaParams {
+  /** The handle. */
+  storage: number;
+  /** The quota in bytes until `test/reset`. What is there already stays. */
+  quota: ByteCount;
+}
+
+/** The same by position. */
+export type SetQuotaParamsByPosition = [storage: number, quota: ByteCount];
+
+/** Params of `test/denyPersistence`. */
+export interface DenyPersistenceParams {
+  /** The reason that the error tells. */
+  reason?: string | null;
+}
+
+/** The same by position. */
+export type DenyPersistenceParamsByPosition = [reason?: string | null];
+
+/** Params of `test/dispatchEvent`. */
+export interface DispatchEventParams {
+  /** A handle on the area whose listeners on this connection get the event. */
+  storage: number;
+  /** The key; null for the removal of all items. */
+  key?: DOMString | null;
+  /** The value before. */
+  oldValue?: DOMString | null;
+  /** The value after. */
+  newValue?: DOMString | null;
+  /** The URL of the document that is said to have made the change. */
+  url?: string | null;
+}
+
+/** The same by position. */
+export type DispatchEventParamsByPosition = [storage: number, key?: DOMString | null, oldValue?: DOMString | null, newValue?: DOMString | null, url?: string | null];
+
+/** Params of `test/calls`. */
+export interface CallsParams {
+  /** Whether the log begins anew; false if left out. */
+  clear?: boolean;
+}
+
+/** The same by position. */
+export type CallsParamsByPosition = [clear?: boolean];
+
 /** Params of `initialize`. */
 export interface InitializeParams {
   /** The process that started the server. The server ends when that has. */
@@ -610,7 +821,7 @@ export interface Methods {
     params: OpenParams;
     paramsByPosition: OpenParamsByPosition;
     result: Opened;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Closes a handle. The items stay: those of a session area until the connection ends. */
   "storage/close": {
@@ -707,7 +918,7 @@ export interface Methods {
     params: UnsubscribeParams;
     paramsByPosition: UnsubscribeParamsByPosition;
     result: null;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "InvalidStateError";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotFoundError" | "InvalidStateError";
   };
   /** Keeps the items of an area as they are now, in the memory of this connection. */
   "storage/snapshot": {
@@ -762,14 +973,14 @@ export interface Methods {
     params: DeleteParams;
     paramsByPosition: DeleteParamsByPosition;
     result: boolean;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Looks for damage in the persistent storage of an origin, and lists what was found damaged before and moved aside. Changes nothing. */
   "storage/check": {
     params: CheckParams;
     paramsByPosition: CheckParamsByPosition;
     result: Checked;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "SecurityError" | "NotSupportedError" | "InvalidStateError" | "QuotaExceededError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
   };
   /** Reads what is readable out of a damaged file that was moved aside. Changes nothing. */
   "storage/salvage": {
@@ -777,6 +988,68 @@ export interface Methods {
     paramsByPosition: SalvageParamsByPosition;
     result: SalvageResult;
     errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError" | "NotFoundError" | "UnknownError";
+  };
+  /** Writes the items of whole areas as Playwright's storageState with sessionStorage, as a flat object, or as pairs. Each area is as it was at one moment. */
+  "storage/export": {
+    params: ExportParams;
+    paramsByPosition: ExportParamsByPosition;
+    result: Exported;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "NotSupportedError" | "RequestCancelled";
+  };
+  /** Reads the items of whole areas from a state or from the files of Node and Deno. Each area gets all of its items or none. */
+  "storage/import": {
+    params: ImportParams;
+    paramsByPosition: ImportParamsByPosition;
+    result: ImportResult;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "InvalidStateError" | "NotFoundError" | "QuotaExceededError" | "SecurityError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "NotSupportedError" | "RequestCancelled";
+  };
+  /** Makes the next calls fail. Like every test/ method only with --enable-test-methods. */
+  "test/fail": {
+    params: FailParams;
+    paramsByPosition: FailParamsByPosition;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError";
+  };
+  /** Makes the next calls wait. */
+  "test/delay": {
+    params: DelayParams;
+    paramsByPosition: DelayParamsByPosition;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError";
+  };
+  /** Sets the quota of an area until test/reset. */
+  "test/setQuota": {
+    params: SetQuotaParams;
+    paramsByPosition: SetQuotaParamsByPosition;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+  };
+  /** Makes opening persistent areas fail until test/reset, as if the server had no storage directory. */
+  "test/denyPersistence": {
+    params: DenyPersistenceParams;
+    paramsByPosition: DenyPersistenceParamsByPosition;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError";
+  };
+  /** Sends the listeners of this connection an event as if another document had made a change. */
+  "test/dispatchEvent": {
+    params: DispatchEventParams;
+    paramsByPosition: DispatchEventParamsByPosition;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+  };
+  /** Makes this connection as new, except that handles and subscriptions stay: session areas are emptied; snapshots, rules and the log of calls are gone; quotas and persistence are as they were. Persistent areas keep their items. */
+  "test/reset": {
+    params: Record<string, never> | undefined;
+    result: null;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "RequestCancelled";
+  };
+  /** The storage calls that were made on this connection so far. */
+  "test/calls": {
+    params: CallsParams;
+    paramsByPosition: CallsParamsByPosition;
+    result: CallLog;
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError";
   };
   /** LSP's initialize: tells what the server can do, and takes options. Optional; the first message if it is used. */
   "initialize": {
@@ -833,6 +1106,10 @@ export interface ServerNotifications {
   /** The client was too slow to read the events of a subscription, and some were dropped. */
   "storage/overflow": {
     params: StorageOverflowParams;
+  };
+  /** LSP's progress of a call that was given a workDoneToken. */
+  "$/progress": {
+    params: ProgressParams;
   };
 }
 
