@@ -28,7 +28,7 @@ pub(super) const INITIALIZE: &str =
 pub(super) const INITIALIZED: &str = concat!(
     r#"{"capabilities":{"executeCommandProvider":{"commands":["webstorage.open","webstorage.getItem"]},"experimental":{"webStorage":{"protocolVersion":"1.0.0","#,
     r#""persistent":true,"storageDir":"/home/user/.local/share/webstorage","origin":"https://example.com","quota":10485760,"#,
-    r#""maxMessageSize":16777216,"maxBatchReplySize":67108864,"busyTimeout":10000,"methods":["storage/open","storage/getItem"],"notifications":["storage/event","storage/overflow"]}}},"#,
+    r#""maxMessageSize":67108864,"maxBatchReplySize":67108864,"busyTimeout":10000,"methods":["storage/open","storage/getItem"],"notifications":["storage/event","storage/overflow"]}}},"#,
     r#""serverInfo":{"name":"webstorage-server","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#""}}"#

@@ -6,8 +6,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use webstorage_server::openrpc;
+use webstorage_server::transcript::Framing;
 
-use crate::peer::PROGRAM;
+use crate::peer::{PROGRAM, Peer};
 
 /// Compares a generated file with what it should be, and rewrites it if it differs.
 pub fn keep(path: &str, wanted: &str) {
@@ -73,4 +74,74 @@ fn every_method_is_described() {
             assert!(param["description"].is_string(), "{name}: {} has a doc comment", param["name"]);
         }
     }
+}
+
+/// Whether a result has everything that an example shows; lists of names are shortened there, and the place of the
+/// storage directory is the test's own.
+fn shows(example: &Value, result: &Value) -> bool {
+    match (example, result) {
+        (Value::Object(example), Value::Object(result)) => example.iter().all(|(name, value)| match (name.as_str(), result.get(name)) {
+            (_, None) => false,
+            ("storageDir" | "path" | "movedTo", Some(place)) => place.is_string(),
+            ("commands" | "methods" | "notifications", Some(Value::Array(all))) => {
+                value.as_array().is_some_and(|some| some.iter().all(|name| all.contains(name)))
+            }
+            (_, Some(other)) => shows(value, other),
+        }),
+        _ => example == result,
+    }
+}
+
+/// Lines of a conversation: the calls of an example, with the params of its own one.
+fn calls_of(method: &Value, example: &Value) -> Vec<String> {
+    let before = example["x-before"].as_array().cloned().unwrap_or_default();
+    let mut calls: Vec<Value> = before;
+    if method["x-messageDirection"] == "clientToServer" {
+        let given = example["params"].as_array().expect("params are a list").iter();
+        let params: serde_json::Map<String, Value> =
+            given.map(|param| (param["name"].as_str().unwrap_or_default().to_owned(), param["value"].clone())).collect();
+        calls.push(json!({ "method": method["name"], "params": params }));
+    }
+    let message =
+        |(index, call): (usize, &Value)| json!({ "jsonrpc": "2.0", "id": index + 1, "method": call["method"], "params": call["params"] });
+    calls.iter().enumerate().map(message).map(|message| message.to_string()).collect()
+}
+
+#[test]
+fn the_examples_are_true() {
+    let mut faults = Vec::new();
+    for method in openrpc::document()["methods"].as_array().expect("the document has methods") {
+        let name = method["name"].as_str().expect("methods have names");
+        let example = &method["examples"][0];
+        // These take more than a few calls, and have tests of their own.
+        if ["storage/overflow", "storage/salvage", "$/progress"].contains(&name)
+            || (method["x-kind"] == "notification" && method["x-messageDirection"] == "clientToServer")
+        {
+            continue;
+        }
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
+        let dir = dir.path().to_str().expect("the path is UTF-8");
+        let mut peer = Peer::start(Framing::Lines, ["--enable-test-methods", "--storage-dir", dir]);
+        for call in calls_of(method, example) {
+            peer.send(&call);
+        }
+        peer.close();
+        let messages: Vec<Value> =
+            std::iter::from_fn(|| peer.receive()).map(|message| serde_json::from_str(&message).expect("messages are JSON")).collect();
+        if method["x-kind"] == "call" {
+            let reply = messages.iter().rfind(|message| message.get("id").is_some()).expect("the call is answered");
+            let wanted = &example["result"]["value"];
+            if !shows(wanted, &reply["result"]) {
+                faults.push(format!("{name}: the example shows {wanted}, the server replies {reply}"));
+            }
+        } else {
+            let params = example["params"].as_array().expect("params are a list").iter();
+            let wanted: serde_json::Map<String, Value> =
+                params.map(|param| (param["name"].as_str().unwrap_or_default().to_owned(), param["value"].clone())).collect();
+            if !messages.iter().any(|message| message["method"] == name && message["params"] == Value::Object(wanted.clone())) {
+                faults.push(format!("{name}: the example shows {wanted:?}, the server sends {messages:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
