@@ -305,13 +305,12 @@ fn get(local: &mut Local, key: &str, printer: &mut Printer<impl Write>) -> Resul
 }
 
 fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Result<(), Stop> {
-    let value = match value {
-        Some(value) => string(value, common)?,
-        None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            string(if common.json { text.trim() } else { &text }, common)?
-        }
+    let value = if let Some(value) = value {
+        string(value, common)?
+    } else {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        string(if common.json { text.trim() } else { &text }, common)?
     };
     let storage = local.open()?;
     local.call("storage/setItem", &format!("[{storage},{key},{value}]")).map(drop)
@@ -358,14 +357,14 @@ fn export(
     format: StateFormat,
     printer: &mut Printer<impl Write>,
 ) -> Result<(), Stop> {
-    let mut params = format!("{{\"format\":{}", serde_json::json!(format));
+    let mut params = vec![format!("\"format\":{}", serde_json::json!(format))];
     if !which.is_empty() {
-        params += &format!(",\"origins\":{}", serde_json::json!(which));
+        params.push(format!("\"origins\":{}", serde_json::json!(which)));
     }
     if let Some(path) = output {
-        params += &format!(",\"path\":{}", json(&absolute(path)?));
+        params.push(format!("\"path\":{}", json(&absolute(path)?)));
     }
-    params.push('}');
+    let params = format!("{{{}}}", params.join(","));
     let exported = local.call("storage/export", &params)?;
     match local::member(&exported, "state") {
         Some(state) => printer.line(&state),
@@ -375,25 +374,24 @@ fn export(
 
 fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, dry_run: bool, common: &Common) -> Result<String, Stop> {
     let mode = if mode == ImportInto::Replace { "replace" } else { "merge" };
-    let mut params = format!("{{\"mode\":\"{mode}\",\"dryRun\":{dry_run}");
+    let mut params = vec![format!("\"mode\":\"{mode}\",\"dryRun\":{dry_run}")];
     if file.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
             return Err(Stop::Refused(format!("standard input is not JSON: {error}")));
         }
-        params += &format!(",\"state\":{text}");
+        params.push(format!("\"state\":{text}"));
     } else {
-        params += &format!(",\"path\":{}", json(&absolute(file)?));
+        params.push(format!("\"path\":{}", json(&absolute(file)?)));
     }
     if let Some(format) = format {
-        params += &format!(",\"format\":{}", serde_json::json!(format));
+        params.push(format!("\"format\":{}", serde_json::json!(format)));
     }
     if let Some(origin) = &common.origin {
-        params += &format!(",\"origin\":{}", json(origin));
+        params.push(format!("\"origin\":{}", json(origin)));
     }
-    params.push('}');
-    Ok(params)
+    Ok(format!("{{{}}}", params.join(",")))
 }
 
 fn absolute(path: &PathBuf) -> Result<String, Stop> {

@@ -105,8 +105,8 @@ const CANNOT_START: u8 = 2;
 fn main() -> ExitCode {
     let Arguments { command, mut flags } = Arguments::parse();
     match command {
-        None => serve(flags),
-        Some(cli::Command::Serve(flags)) => serve(*flags),
+        None => serve(&flags),
+        Some(cli::Command::Serve(flags)) => serve(&flags),
         Some(command) => {
             if let Some(code) = cli::run_alone(&command) {
                 return code;
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(flags: Flags) -> ExitCode {
+fn serve(flags: &Flags) -> ExitCode {
     match run(flags) {
         Ok(End::Clean) => ExitCode::SUCCESS,
         Ok(End::Unclean) => ExitCode::FAILURE,
@@ -182,9 +182,9 @@ fn settings(flags: &Flags) -> String {
     format!("args: {storage} --origin {} --quota {}{test_methods}\n{listen}\n", flags.origin, flags.quota)
 }
 
-fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
-    start_logging(&flags)?;
-    let wire_log = wire_log(&flags)?;
+fn run(flags: &Flags) -> Result<End, Box<dyn std::error::Error>> {
+    start_logging(flags)?;
+    let wire_log = wire_log(flags)?;
     let transport = match (&flags.pipe, flags.socket, &flags.listen) {
         (Some(path), ..) => Transport::Pipe(path.clone()),
         (_, Some(port), _) => Transport::Socket(port),
@@ -213,7 +213,7 @@ fn run(flags: Flags) -> Result<End, Box<dyn std::error::Error>> {
             tracing::debug!("the server is ending already");
         }
     });
-    let server = server(&flags, wire_log, on_process)?;
+    let server = server(flags, wire_log, on_process)?;
     Ok(transport::run(&transport, &server, &connections)?)
 }
 
