@@ -13,10 +13,7 @@ export interface VitestEnvironmentOptions extends EnvironmentOptions {
 type BuiltIn = Record<Base, VitestEnvironment>;
 
 async function builtIn(base: Base): Promise<VitestEnvironment> {
-  const { builtinEnvironments } = (await import("vitest/runtime").catch(
-    // Vitest 3 has them in another place.
-    () => import("vitest/environments" as "vitest/runtime"),
-  )) as unknown as { builtinEnvironments: BuiltIn };
+  const { builtinEnvironments } = (await import("vitest/runtime")) as unknown as { builtinEnvironments: BuiltIn };
   return builtinEnvironments[base];
 }
 

@@ -41,12 +41,12 @@ export class DirectView implements View {
   }
 
   getItem(key: string): string | null {
-    return this.#connection.call("storage/getItem", [this.#handle, key]) as string | null;
+    return this.#connection.callWith("storage/getItem", `[${this.#handle},${JSON.stringify(key)}]`) as string | null;
   }
 
   setItem(key: string, value: string): void {
     const old = this.#heard ? this.getItem(key) : null;
-    this.#connection.call("storage/setItem", [this.#handle, key, value]);
+    this.#connection.callWith("storage/setItem", `[${this.#handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
     if (this.#heard && old !== value) this.#broadcast({ key, oldValue: old, newValue: value, url: this.#owner.url });
   }
 

@@ -36,6 +36,8 @@ const GROUP = 64;
 // A program that writes faster than the server reads gets this far ahead of it, in UTF-16 units.
 const BACKLOG = 16 * 1024 * 1024;
 const CHUNK = 32 * 1024;
+// A line of at most this many units fits into the buffer that is kept for calls.
+const SHORT = 16 * 1024;
 const ACKNOWLEDGED = '"result":null}';
 
 const waiting = new Int32Array(new SharedArrayBuffer(4));
@@ -55,11 +57,14 @@ export class SyncConnection {
   readonly #watch: Watch | undefined;
   readonly #decoder = new LineDecoder();
   readonly #buffer = Buffer.allocUnsafe(64 * 1024);
+  readonly #outgoing = Buffer.allocUnsafe(3 * SHORT);
   readonly #stopWatching: () => void;
   readonly #unanswered: Posted[] = [];
   #firstUnanswered = 0;
+  /** Lines to be sent; those before `#sent` are on their way. `#owners` has the owners of posted ones. */
   #backlog: string[] = [];
-  #backlogOwners: Posted[] = [];
+  #owners: Posted[] = [];
+  #sent = 0;
   #backlogUnits = 0;
   /** What the FIFO had no room for yet. */
   #unwritten: Buffer | undefined;
@@ -68,6 +73,8 @@ export class SyncConnection {
   #nextId = 1;
   #reply: { result?: unknown; error?: RpcError } | undefined;
   #awaited = 0;
+  /** How the line begins that has the result of the awaited call. */
+  #success = "";
   #inCall = false;
   #notifications: Notification[] = [];
   #dead: StorageFailure | undefined;
@@ -93,7 +100,7 @@ export class SyncConnection {
 
   /** The number of posted calls that were not answered yet. */
   get pending(): number {
-    return this.#unanswered.length - this.#firstUnanswered + this.#backlogOwners.length;
+    return this.#unanswered.length - this.#firstUnanswered + this.#owners.length - Math.min(this.#sent, this.#owners.length);
   }
 
   /** The process id of the server. */
@@ -107,13 +114,20 @@ export class SyncConnection {
 
   /** Sends a call and blocks until its result is there, or throws its error. */
   call(method: string, params: unknown): unknown {
+    return this.callWith(method, JSON.stringify(params));
+  }
+
+  /** The same with params that are JSON text already. */
+  callWith(method: string, params: string): unknown {
     this.#assertAlive();
     const id = this.#nextId++;
-    this.#backlog.push(`{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${JSON.stringify(params)}}\n`);
+    const line = `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}\n`;
+    this.#success = `{"jsonrpc":"2.0","id":${id},"result":`;
     this.#inCall = true;
     this.#awaited = id;
     this.#reply = undefined;
     try {
+      this.#enqueue(line);
       this.#writeAll();
       while (this.#reply === undefined) this.#readSome();
     } finally {
@@ -130,7 +144,7 @@ export class SyncConnection {
     if (this.#dead !== undefined) throw this.#dead;
     const line = `{"jsonrpc":"2.0","id":${this.#nextId++},"method":"${method}","params":${params}}\n`;
     this.#backlog.push(line);
-    this.#backlogOwners.push(owner);
+    this.#owners.push(owner);
     this.#backlogUnits += line.length;
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -139,7 +153,7 @@ export class SyncConnection {
         this.#pump();
       });
     }
-    if (this.#backlog.length >= GROUP && !this.#full) this.#pump();
+    if (this.#backlog.length - this.#sent >= GROUP && !this.#full) this.#pump();
     else if (this.#backlogUnits > BACKLOG) this.#writeAll();
   }
 
@@ -215,7 +229,7 @@ export class SyncConnection {
   #pump(): void {
     if (this.#dead !== undefined) return;
     this.#full = false;
-    while (this.#unwritten !== undefined || this.#backlog.length > 0) {
+    while (this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
       this.#unwritten ??= this.#nextChunk();
       let moved: boolean;
       try {
@@ -233,24 +247,33 @@ export class SyncConnection {
     }
   }
 
+  /** Puts the line of a call behind the posted ones; where there are none it goes by the shortest way. */
+  #enqueue(line: string): void {
+    if (line.length > SHORT || this.#unwritten !== undefined || this.#backlog.length > 0) {
+      this.#backlog.push(line);
+      this.#backlogUnits += line.length;
+      return;
+    }
+    this.#unwritten = this.#outgoing.subarray(0, this.#outgoing.write(line));
+    this.#writeSome();
+  }
+
+  /** Takes the next lines of the backlog. A call that is waited for is the last line and has no owner. */
   #nextChunk(): Buffer {
-    let text: string;
-    if (this.#backlogUnits <= CHUNK) {
-      text = this.#backlog.length === 1 ? this.#backlog[0] : this.#backlog.join("");
+    const start = this.#sent;
+    let units = 0;
+    while (this.#sent < this.#backlog.length && units < CHUNK) units += this.#backlog[this.#sent++].length;
+    const text = this.#sent === start + 1 ? this.#backlog[start] : this.#backlog.slice(start, this.#sent).join("");
+    for (let line = start; line < this.#sent && line < this.#owners.length; line++) this.#unanswered.push(this.#owners[line]);
+    this.#backlogUnits -= units;
+    if (this.#sent === this.#backlog.length) {
       this.#backlog = [];
-      this.#backlogUnits = 0;
-      for (const owner of this.#backlogOwners) this.#unanswered.push(owner);
-      this.#backlogOwners = [];
-    } else {
-      let count = 0;
-      let units = 0;
-      while (count < this.#backlog.length && units < CHUNK) units += this.#backlog[count++].length;
-      text = this.#backlog.slice(0, count).join("");
-      this.#backlog = this.#backlog.slice(count);
-      this.#backlogUnits -= units;
-      // A call that is waited for is the last line and has no owner.
-      for (const owner of this.#backlogOwners.slice(0, count)) this.#unanswered.push(owner);
-      this.#backlogOwners = this.#backlogOwners.slice(count);
+      this.#owners = [];
+      this.#sent = 0;
+    } else if (this.#sent > 10_000 && this.#sent > this.#backlog.length / 2) {
+      this.#backlog.splice(0, this.#sent);
+      this.#owners.splice(0, this.#sent);
+      this.#sent = 0;
     }
     return Buffer.from(text, "utf8");
   }
@@ -273,7 +296,7 @@ export class SyncConnection {
   #writeAll(): void {
     let attempt = 0;
     let since = 0;
-    while (this.#unwritten !== undefined || this.#backlog.length > 0) {
+    while (this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
       this.#unwritten ??= this.#nextChunk();
       if (this.#writeSome()) {
         attempt = 0;
@@ -338,6 +361,9 @@ export class SyncConnection {
     for (const line of this.#decoder.push(bytes)) {
       if (line.endsWith(ACKNOWLEDGED) && this.#firstUnanswered < this.#unanswered.length && !line.includes('"method"')) {
         this.#acknowledge();
+      } else if (this.#inCall && line.startsWith(this.#success)) {
+        // The server writes `result` last, so the rest of the line is its value and a brace.
+        this.#reply = { result: JSON.parse(line.slice(this.#success.length, -1)) as unknown };
       } else {
         this.#take(line);
       }
