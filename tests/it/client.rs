@@ -204,7 +204,12 @@ impl Client {
     }
 
     /// Ends the server's input, and waits for the server to end well.
-    pub fn end(mut self) -> String {
+    pub fn end(self) {
+        self.end_logged();
+    }
+
+    /// As [`Client::end`]; what the server has logged.
+    pub fn end_logged(mut self) -> String {
         self.close();
         assert!(self.next().is_none(), "every call has had its reply");
         assert_eq!(self.wait().code(), Some(0), "the end of the input is a normal end; the log:\n{}", self.logged());

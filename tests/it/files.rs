@@ -59,7 +59,7 @@ fn a_text_file_is_moved_aside_with_its_wal() {
     assert_eq!(fs::read_to_string(format!("{moved}-wal")).expect("the WAL was moved"), "not a WAL either");
     let opened = client.open("[true]");
     assert_eq!((opened.length, opened.quota), (0, 10 << 20));
-    assert!(client.end().contains(&moved), "it is logged");
+    assert!(client.end_logged().contains(&moved), "it is logged");
     assert_new_after_items_are_kept(&folder);
 }
 
