@@ -91,7 +91,7 @@ async fn calls_notifications_batches_and_errors() {
     match client.request::<Value, _>("storage/length", positions(&[json!(99)])).await {
         Err(Error::Call(error)) => {
             assert_eq!(error.code(), 11);
-            assert_eq!(error.data().map(|data| data.get()), Some(r#"{"name":"InvalidStateError"}"#));
+            assert_eq!(error.data().map(serde_json::value::RawValue::get), Some(r#"{"name":"InvalidStateError"}"#));
         }
         other => panic!("an unknown handle is an error, not {other:?}"),
     }

@@ -9,7 +9,7 @@ pub fn to_json(units: &[u16]) -> String {
     for decoded in char::decode_utf16(units.iter().copied()) {
         match decoded {
             Ok(plain @ (' '..='!' | '#'..='[' | ']'..='~' | '\u{e9}' | '\u{301}' | '\u{4e00}'..='\u{9fff}' | '\u{1f600}')) => {
-                json.push(plain)
+                json.push(plain);
             }
             Ok(escaped) => {
                 for unit in escaped.encode_utf16(&mut [0; 2]) {
