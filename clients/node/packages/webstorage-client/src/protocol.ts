@@ -918,7 +918,7 @@ export interface Methods {
     params: UnsubscribeParams;
     paramsByPosition: UnsubscribeParamsByPosition;
     result: null;
-    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotFoundError" | "InvalidStateError";
+    errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotFoundError";
   };
   /** Keeps the items of an area as they are now, in the memory of this connection. */
   "storage/snapshot": {
