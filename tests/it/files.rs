@@ -97,7 +97,9 @@ fn many_processes_find_one_damaged_file() {
         assert_eq!(mode(&folder.bottle(&origin)), 0o600);
         let texts = folder.damaged().into_iter().filter(|path| fs::read_to_string(path).is_ok_and(|text| text == TEXT)).count();
         assert_eq!(texts, round + 1, "each damaged file was moved aside once and is complete");
-        clients.into_iter().for_each(Client::end);
+        for client in clients {
+            client.end();
+        }
     }
 }
 

@@ -71,7 +71,9 @@ fn racing_writers_lose_nothing() {
     let opened = writers[0].open("[true]");
     let usage: usize = orders[0].iter().zip(&values[0]).map(|(key, value)| 2 * (key.len() + value.len() - 2)).sum();
     assert_eq!((opened.length, opened.usage), (orders[0].len() as u64, usage as u64));
-    writers.into_iter().for_each(Client::end);
+    for client in writers {
+        client.end();
+    }
 }
 
 #[test]
@@ -113,7 +115,9 @@ fn what_one_has_acknowledged_every_other_sees() {
         }
         assert_eq!(clients[reader].get("length", &format!("[{from}]")), length.to_string());
     }
-    clients.into_iter().for_each(Client::end);
+    for client in clients {
+        client.end();
+    }
 }
 
 #[test]
@@ -146,7 +150,9 @@ fn many_processes_create_one_bottle() {
             assert_eq!(client.get("length", &format!("[{storage}]")), CREATORS.to_string());
         }
     }
-    clients.into_iter().for_each(Client::end);
+    for client in clients {
+        client.end();
+    }
 }
 
 /// Two connections of one process share its file handle; a third, of another process, is beside them.

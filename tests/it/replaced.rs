@@ -128,7 +128,9 @@ fn several_servers_go_on_in_one_file() {
         for (client, storage) in clients.iter_mut().zip(&handles) {
             assert_eq!(client.keys(*storage), expected, "{how}");
         }
-        clients.into_iter().for_each(Client::end);
+        for client in clients {
+            client.end();
+        }
         assert_eq!(found(&folder), expected, "{how}");
     }
 }
