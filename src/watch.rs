@@ -81,6 +81,15 @@ struct Look {
     own_commits: u64,
 }
 
+impl Look {
+    /// Puts the next look off for longer than the last, but not for ever: own writes can keep a look going for as
+    /// long as they last.
+    fn put_off(&mut self) {
+        self.pause = (self.pause * 2).min(SETTLE);
+        self.next = Instant::now() + self.pause;
+    }
+}
+
 impl std::fmt::Debug for Watch {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Watch of {}", self.presence.name())
@@ -200,9 +209,7 @@ fn watch(bottles: &Bottles, notices: &Notices, mut poll: Duration) {
             let Some(bottle) = bottle(bottles, name) else { return false };
             if Instant::now() >= look.next {
                 catch_up(&bottle);
-                // Own writes can keep a look going for as long as they last.
-                look.pause = (look.pause * 2).min(SETTLE);
-                look.next = Instant::now() + look.pause;
+                look.put_off();
             }
             look.since.elapsed() < SETTLE
         });
@@ -254,4 +261,23 @@ fn wal_name(path: &Path) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push("-wal");
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_own_writes_keep_going_is_not_put_off_for_ever() {
+        let mut looks = HashMap::new();
+        for commits in 0..1000 {
+            note(&mut looks, "a-wal".into(), commits);
+            looks.values_mut().for_each(Look::put_off);
+            assert!(looks.values().all(|look| look.pause <= SETTLE));
+        }
+        assert!(note(&mut looks, "a-wal".into(), 1000), "these are its own");
+        assert!(looks.values().all(|look| look.next <= Instant::now() + OWN_PAUSE));
+        assert!(!note(&mut looks, "a-wal".into(), 1000), "this is another's");
+        assert!(looks.values().all(|look| look.next <= Instant::now() && look.pause == FIRST_PAUSE));
+    }
 }
