@@ -154,5 +154,10 @@ class Injected:
     def __exit__(self, *_):
         if self.strace.poll() is None:
             self.strace.send_signal(signal.SIGINT)
-        self.strace.wait()
+        try:
+            self.strace.wait(2)
+        except subprocess.TimeoutExpired:
+            # It can wait for ever for a thread of a process that it has killed.
+            self.strace.kill()
+            self.strace.wait()
         self.strace.stderr.close()
