@@ -10,9 +10,12 @@
 //!    While a call waits for another process, [`cancellation`] looks whether its client still wants it.
 //! 4. [`connection`] finds the area that a handle stands for and the transaction that the call belongs to.
 //! 5. [`area`] has the algorithms of the `Storage` interface, with [`index`] for `key(n)`. Its items are in the
-//!    connection's [`session`] database or in a [`bottle`] of the [`shed`].
+//!    connection's [`session`] database or in a [`bottle`] of the [`shed`], whose file [`place`] opens and examines.
 //! 6. [`sqlite`] has every SQL statement.
 //! 7. [`broadcast`] tells listeners of a change, through [`journal`] and [`watch`] those of other processes.
+//!
+//! Beside that way: [`cancellation`] of calls that wait, [`state_file`]s for import and export, [`test_controls`],
+//! and [`transcript`]s, which the tests hold and the command `replay` too.
 //!
 //! What always holds:
 //!

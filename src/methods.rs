@@ -172,7 +172,7 @@ pub fn table() -> Vec<Method> {
             .fails(&[Code::NotSupportedError, Code::NotFoundError, Code::UnknownError])
             .example(r#"{"file":"https_example.com-100680ad546ce6a577f42f52df33b4cf-1767225600-0.sqlite"}"#, r#"{"complete":false,"items":[{"key":"theme","value":"dark"}]}"#),
         method!("storage/export", Export<'_> => Exported, state_file::export, "Writes the items of whole areas as Playwright's storageState with sessionStorage, as a flat object, or as pairs. Each area is as it was at one moment.")
-            .fails(EXPORT)
+            .fails(READ)
             .example_after(ITEMS, r#"{"storages":[1],"format":"pairs"}"#, r#"{"state":[["theme","dark"],["font size","12"]],"areas":1,"items":2}"#),
         method!("storage/import", Import<'_> => ImportResult, state_file::import, "Reads the items of whole areas from a state or from the files of Node and Deno. Each area gets all of its items or none.")
             .fails(IMPORT)
@@ -287,16 +287,6 @@ const COMMAND: &[Code] = &[
     Code::UnknownError,
     Code::DataCorruption,
     Code::ConstraintError,
-    Code::RequestCancelled,
-];
-
-/// What reading areas into a state can give.
-const EXPORT: &[Code] = &[
-    Code::InvalidStateError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
     Code::RequestCancelled,
 ];
 

@@ -122,12 +122,6 @@ impl Server {
     pub fn watch_process(&self, process: i32) {
         (self.on_process)(process);
     }
-
-    /// The largest accepted message, in bytes.
-    #[must_use]
-    pub fn options_max_message_size(&self) -> u64 {
-        self.max_message_size as u64
-    }
 }
 
 /// One connection and its way to the methods.

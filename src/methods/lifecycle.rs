@@ -98,7 +98,7 @@ fn describe(connection: &mut Connection) -> WebStorage {
         storage_dir: shed.ok().map(|shed| shed.dir().display().to_string()),
         origin: connection.options.origin.to_string(),
         quota: connection.options.quota,
-        max_message_size: connection.server().options_max_message_size(),
+        max_message_size: connection.server().max_message_size as u64,
         max_batch_reply_size: MAX_BATCH_REPLY as u64,
         busy_timeout: u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX),
         methods: sent_by(Direction::ClientToServer),

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 
 use webstorage_server::openrpc;
 
+use crate::document::{last, list, text};
+
 /// The document, ready to validate messages.
 pub struct Protocol {
     pub methods: BTreeMap<String, Method>,
@@ -237,18 +239,6 @@ pub fn without_lone_surrogates(text: &str) -> String {
     }
     out.push_str(rest);
     out
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("the document has a string there")
-}
-
-fn last(reference: &Value) -> &str {
-    text(reference).rsplit('/').next().unwrap_or_default()
 }
 
 /// The faults of every message that the servers of one transcript have sent and received; `logs` is the

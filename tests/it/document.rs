@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use webstorage_server::openrpc;
 use webstorage_server::transcript::Framing;
 
@@ -144,4 +144,24 @@ fn the_examples_are_true() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// An object of the document.
+pub fn object(value: &Value) -> &Map<String, Value> {
+    value.as_object().expect("the document has an object there")
+}
+
+/// A list of the document; what is absent is empty.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A string of the document.
+pub fn text(value: &Value) -> &str {
+    value.as_str().expect("the document has a string there")
+}
+
+/// The last part of a reference: the name of what it leads to.
+pub fn last(reference: &Value) -> &str {
+    text(reference).rsplit('/').next().unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use webstorage_server::openrpc;
 
-use crate::document::keep;
+use crate::document::{keep, last, list, object, text};
 
 #[test]
 fn the_typescript_is_current() {
@@ -187,20 +187,4 @@ fn comment(out: &mut String, indent: &str, description: Option<&str>) {
 
 fn write(out: &mut String, text: &str) {
     out.write_str(text).expect("a string takes any text");
-}
-
-fn object(value: &Value) -> &Map<String, Value> {
-    value.as_object().expect("the document has an object there")
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("the document has a string there")
-}
-
-fn last(reference: &Value) -> &str {
-    text(reference).rsplit('/').next().unwrap_or_default()
 }
