@@ -1,9 +1,11 @@
 //! An area: the algorithms of the HTML standard's `Storage` interface on one origin's items.
 //!
-//! An [`Area`] keeps the area's row and what is needed to find `key(n)` quickly. It holds no database: the
-//! caller passes the one that the area's items are in, inside the right transaction, and says with
-//! [`Area::load`] when another process may have changed them.
+//! An [`Area`] keeps the area's row, the items used lately and what is needed to find `key(n)` quickly. It holds
+//! no database: the caller passes the one that the area's items are in, inside the right transaction, and says
+//! with [`Area::load`] when another process may have changed them. What is set and removed reaches the database
+//! with [`Area::save`] at the latest.
 
+mod cache;
 mod import;
 mod snapshot;
 mod transact;
@@ -12,6 +14,7 @@ pub use import::{ImportMode, Imported};
 pub use snapshot::Snapshot;
 pub use transact::Changes;
 
+use self::cache::Cache;
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -29,6 +32,9 @@ pub struct Area {
     id: i64,
     row: AreaRow,
     saved: AreaRow,
+    cache: Cache,
+    /// Whether nobody else can have changed the area since it was last looked at.
+    current: bool,
     finger: Finger,
     index: Option<Index>,
     /// Whether changes are kept in `changes`.
@@ -57,10 +63,26 @@ pub struct Change {
 }
 
 impl Area {
-    /// The area with this id, as its row says.
+    /// The area with this id, as its row says, which nobody else can change.
     #[must_use]
     pub fn new(id: i64, row: AreaRow) -> Self {
-        Area { id, row, saved: row, finger: Finger { rank: 0, id: id * ORDINALS }, index: None, recording: false, changes: Vec::new() }
+        Area {
+            id,
+            row,
+            saved: row,
+            cache: Cache::new(is_new(&row)),
+            current: true,
+            finger: Finger { rank: 0, id: id * ORDINALS },
+            index: None,
+            recording: false,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Whether what is known of the area can be relied on: for one that others change too, from the moment
+    /// when their changes were taken over to the end of the transaction.
+    pub fn set_current(&mut self, current: bool) {
+        self.current = current;
     }
 
     /// The id in the table `area`.
@@ -83,14 +105,25 @@ impl Area {
         }
         self.row = row;
         self.saved = row;
+        self.cache = Cache::new(is_new(&row));
         self.changes.clear();
     }
 
-    /// Writes the row if it has changed. Must come before the commit of every transaction that changed items.
+    /// Writes the items that the database does not have yet. Must come before their part of the database is looked
+    /// at or changed by other means than [`Area::get_item`], [`Area::set_item`] and [`Area::remove_item`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn write_out(&mut self, database: &Database) -> Result<()> {
+        Ok(self.cache.write_out(database, self.id)?)
+    }
+
+    /// Writes everything that the database does not have yet. Must come before the commit of every transaction.
     ///
     /// # Errors
     /// When the database fails.
     pub fn save(&mut self, database: &Database) -> Result<()> {
+        self.write_out(database)?;
         if self.row != self.saved {
             database.update_area(self.id, &self.row)?;
             self.saved = self.row;
@@ -112,8 +145,18 @@ impl Area {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn get_item(&self, database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(database.value(self.id, key)?)
+    pub fn get_item(&mut self, database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if !self.current {
+            return Ok(database.value(self.id, key)?);
+        }
+        if let Some(known) = self.cache.get(key) {
+            return Ok(known.map(|(_, value)| value.to_vec()));
+        }
+        let found = database.item(self.id, key, <[u8]>::to_vec)?;
+        let item = found.as_ref().map(|(id, value)| (*id, value.as_slice()));
+        self.cache.make_room(database, self.id, key, item.map_or(&[], |(_, value)| value))?;
+        self.cache.learn(key, item);
+        Ok(found.map(|(_, value)| value))
     }
 
     /// `Storage.setItem`. An item that exists keeps its place.
@@ -121,14 +164,15 @@ impl Area {
     /// # Errors
     /// [`Error::QuotaExceeded`] if the area would grow beyond its quota: the old value stays.
     pub fn set_item(&mut self, database: &Database, key: &[u8], value: &[u8]) -> Result<()> {
+        self.cache.make_room(database, self.id, key, value)?;
         let recording = self.recording;
-        let old = database.item(self.id, key, |old| (old == value, units(old), recording.then(|| old.to_vec())))?;
+        let old = self.old_item(database, key, |old| (old == value, units(old), recording.then(|| old.to_vec())))?;
         match old {
             // Setting the value that is there changes nothing and so broadcasts nothing.
             Some((_, (true, ..))) => Ok(()),
             Some((id, (false, old_units, old_value))) => {
                 let usage = self.fit(2 * old_units, 2 * units(value))?;
-                database.update_item(id, value)?;
+                self.store(database, key, Some(id), id, value)?;
                 self.row.usage = usage;
                 self.changed(Some(key), old_value, Some(value));
                 Ok(())
@@ -139,7 +183,7 @@ impl Area {
                 if id >= (self.id + 1) * ORDINALS {
                     return Err(Error::Internal("the area has given out all its ordinals".to_owned()));
                 }
-                database.insert_item(id, self.id, key, value)?;
+                self.store(database, key, None, id, value)?;
                 self.row.usage = usage;
                 self.row.length += 1;
                 self.row.next += 1;
@@ -157,11 +201,12 @@ impl Area {
     /// # Errors
     /// When the database fails.
     pub fn remove_item(&mut self, database: &Database, key: &[u8]) -> Result<()> {
+        self.cache.make_room(database, self.id, key, &[])?;
         let recording = self.recording;
-        let Some((id, (old_units, old_value))) = database.item(self.id, key, |old| (units(old), recording.then(|| old.to_vec())))? else {
+        let Some((id, (old_units, old_value))) = self.old_item(database, key, |old| (units(old), recording.then(|| old.to_vec())))? else {
             return Ok(());
         };
-        database.delete_item(id)?;
+        self.cache.remove(key, Some(id));
         self.row.usage = self.row.usage.saturating_sub(2 * (units(key) + old_units));
         self.row.length = self.row.length.saturating_sub(1);
         if id < self.finger.id {
@@ -174,13 +219,36 @@ impl Area {
         Ok(())
     }
 
+    /// The id of a key's item, and what `look` makes of its value.
+    fn old_item<T>(&self, database: &Database, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> Result<Option<(i64, T)>> {
+        match self.cache.get(key) {
+            Some(known) => Ok(known.map(|(id, value)| (id, look(value)))),
+            None => Ok(database.item(self.id, key, look)?),
+        }
+    }
+
+    /// Gives a key the item `id`. `old` is the id of the item that it had, which is the same one if it had any.
+    fn store(&mut self, database: &Database, key: &[u8], old: Option<i64>, id: i64, value: &[u8]) -> Result<()> {
+        if !cache::is_large(key, value) {
+            self.cache.set(key, old, id, value);
+            return Ok(());
+        }
+        self.cache.give_up(database, self.id, key)?;
+        let mut writer = database.item_writer();
+        match old {
+            Some(id) => writer.update(id, value)?,
+            None => writer.insert(id, self.id, key, value)?,
+        }
+        Ok(())
+    }
+
     /// `Storage.clear`.
     ///
     /// # Errors
     /// When the database fails.
     pub fn clear(&mut self, database: &Database) -> Result<()> {
         if self.row.length == 0 {
-            return Ok(());
+            return self.write_out(database);
         }
         if database.has_other_area(self.id)? {
             database.delete_items(self.ids())?;
@@ -189,6 +257,7 @@ impl Area {
         }
         self.row.usage = 0;
         self.row.length = 0;
+        self.cache = Cache::new(true);
         self.forget_places();
         self.changed(None, None, None);
         Ok(())
@@ -202,6 +271,7 @@ impl Area {
         if n >= self.row.length {
             return Ok(None);
         }
+        self.write_out(database)?;
         let ids = self.ids();
         let (from_start, from_finger, from_end) = (n, n.abs_diff(self.finger.rank), self.row.length - 1 - n);
         let nearest = from_start.min(from_finger).min(from_end);
@@ -235,7 +305,8 @@ impl Area {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no item `after`.
-    pub fn keys(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8])) -> Result<()> {
+    pub fn keys(&mut self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8])) -> Result<()> {
+        self.write_out(database)?;
         Ok(database.keys(self.ids_after(database, after)?, limit, f)?)
     }
 
@@ -243,14 +314,26 @@ impl Area {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no item `after`; those of `f`.
-    pub fn entries(&self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
-        let mut f = f;
+    pub fn entries(
+        &mut self,
+        database: &Database,
+        after: Option<&[u8]>,
+        limit: u64,
+        mut f: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.write_out(database)?;
         database.items(self.ids_after(database, after)?, limit, |_, key, value| f(key, value))
     }
 
     /// Sets the quota, in bytes. Items that are there stay, also when they no longer fit.
     pub fn set_quota(&mut self, quota: u64) {
         self.row.quota = quota;
+    }
+
+    /// Forgets the items, also those that are not written, because a transaction was rolled back.
+    pub fn forget(&mut self) {
+        self.cache = Cache::new(false);
+        self.forget_places();
     }
 
     /// Forgets where items are, because they may be elsewhere now.
@@ -296,6 +379,11 @@ impl Area {
             });
         }
     }
+}
+
+/// Whether an area never had an item.
+fn is_new(row: &AreaRow) -> bool {
+    row.length == 0 && row.next == 0
 }
 
 /// The ids that items of an area can have.

@@ -87,9 +87,11 @@ impl Bottle {
         let row = database.area(AREA).map_err(|error| place.explain(&error))?;
         let (origin, path) = (place.origin().clone(), place.path().to_owned());
         let commits = Arc::<AtomicU64>::default();
+        let mut area = Area::new(AREA, row);
+        area.set_current(false);
         let file = BottleFile {
             database,
-            area: Area::new(AREA, row),
+            area,
             place,
             identity,
             data_version: None,
@@ -137,7 +139,11 @@ impl Bottle {
         /// Between two looks at the input.
         const INTERVAL: Duration = Duration::from_millis(5);
         loop {
-            if let Some(file) = self.file.try_lock_arc_for(INTERVAL) {
+            if let Some(mut file) = self.file.try_lock_arc_for(INTERVAL) {
+                // Only a handler that panicked leaves a transaction open.
+                if file.in_transaction() {
+                    file.abort(Error::Cancelled);
+                }
                 return Ok(file);
             }
             if cancellation::is_requested() {
@@ -247,6 +253,7 @@ impl BottleFile {
         if let Err(error) = committed {
             return Err(self.abort(error));
         }
+        self.area.set_current(false);
         if std::mem::take(&mut self.writing) {
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.listeners.deliver(events);
@@ -272,13 +279,14 @@ impl BottleFile {
     pub fn abort(&mut self, error: Error) -> Error {
         self.writing = false;
         self.database.rollback();
+        self.area.set_current(false);
         // What was read about listeners may have been changed in the same transaction.
         self.data_version = None;
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
             Err(error) => {
-                // The area knows of changes that were rolled back until its row is read again.
-                self.data_version = None;
+                // The row is read again when the next transaction begins.
+                self.area.forget();
                 tracing::warn!(%error, path = %self.place.path().display(), "the area's row could not be read after a rollback");
             }
         }
@@ -332,6 +340,7 @@ impl BottleFile {
             self.journal.refresh(&self.database, own, self.writing)?;
             self.data_version = data_version;
         }
+        self.area.set_current(true);
         Ok(())
     }
 
@@ -339,6 +348,7 @@ impl BottleFile {
         begun.map_err(|error| {
             self.writing = false;
             self.database.rollback();
+            self.area.set_current(false);
             self.data_version = None;
             self.explain(error.into())
         })

@@ -247,6 +247,9 @@ impl Session {
             return Ok(());
         }
         let limit = self.quotas.saturating_mul(4).saturating_add(BASE_MEMORY);
+        for area in self.areas.values_mut() {
+            area.area.write_out(&self.database)?;
+        }
         let (free, all) = self.database.free_and_all_bytes()?;
         let left = limit.saturating_sub(all - free);
         if bytes > left {

@@ -388,14 +388,10 @@ impl Database {
         self.prepare("SELECT id FROM item WHERE area = ?1 AND key = ?2")?.query_row(params![area, key], |row| row.get(0)).optional()
     }
 
-    /// Adds an item.
-    pub fn insert_item(&self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        self.prepare("INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)")?.execute(params![id, area, key, value]).map(drop)
-    }
-
-    /// Replaces an item's value.
-    pub fn update_item(&self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
-        self.prepare("UPDATE item SET value = ?2 WHERE id = ?1")?.execute(params![id, value]).map(drop)
+    /// Writes items one after the other.
+    #[must_use]
+    pub fn item_writer(&self) -> ItemWriter<'_> {
+        ItemWriter { database: self, insert: None, update: None, delete: None }
     }
 
     /// Copies all items of one area into another, with ids that are greater by `offset`.
@@ -405,11 +401,6 @@ impl Database {
         )?
         .execute(params![ids.start, ids.end, offset, area])
         .map(drop)
-    }
-
-    /// Removes an item.
-    pub fn delete_item(&self, id: i64) -> rusqlite::Result<()> {
-        self.prepare("DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
     }
 
     /// Removes all items whose ids are in `ids`.
@@ -579,6 +570,44 @@ impl Database {
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.prepare(sql)?.execute([]).map(drop)
+    }
+}
+
+/// Writes items. A statement is prepared when it is first needed, and kept.
+pub struct ItemWriter<'d> {
+    database: &'d Database,
+    insert: Option<CachedStatement<'d>>,
+    update: Option<CachedStatement<'d>>,
+    delete: Option<CachedStatement<'d>>,
+}
+
+impl ItemWriter<'_> {
+    /// Adds an item.
+    pub fn insert(&mut self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        const SQL: &str = "INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)";
+        prepare_once(self.database, &mut self.insert, SQL)?.execute(params![id, area, key, value]).map(drop)
+    }
+
+    /// Replaces an item's value.
+    pub fn update(&mut self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
+        const SQL: &str = "UPDATE item SET value = ?2 WHERE id = ?1";
+        prepare_once(self.database, &mut self.update, SQL)?.execute(params![id, value]).map(drop)
+    }
+
+    /// Removes an item.
+    pub fn delete(&mut self, id: i64) -> rusqlite::Result<()> {
+        prepare_once(self.database, &mut self.delete, "DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
+    }
+}
+
+fn prepare_once<'s, 'd>(
+    database: &'d Database,
+    statement: &'s mut Option<CachedStatement<'d>>,
+    sql: &str,
+) -> rusqlite::Result<&'s mut CachedStatement<'d>> {
+    match statement {
+        Some(prepared) => Ok(prepared),
+        none => Ok(none.insert(database.prepare(sql)?)),
     }
 }
 

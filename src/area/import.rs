@@ -99,7 +99,7 @@ impl Area {
         Ok(Imported { length: self.row.length, usage: self.row.usage, ..imported })
     }
 
-    fn has_exactly(&self, database: &Database, items: &[(Vec<u8>, Vec<u8>)]) -> Result<bool> {
+    fn has_exactly(&mut self, database: &Database, items: &[(Vec<u8>, Vec<u8>)]) -> Result<bool> {
         if self.row.length != items.len() as u64 {
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 //! Snapshots: the items of an area as they were at one moment, and the way back to them.
 
+use super::cache::Cache;
 use super::{Area, ORDINALS};
 use crate::dom_string::units;
 use crate::error::{Error, Result};
@@ -50,7 +51,8 @@ impl Area {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn snapshot(&self, database: &Database) -> Result<Snapshot> {
+    pub fn snapshot(&mut self, database: &Database) -> Result<Snapshot> {
+        self.write_out(database)?;
         let mut snapshot = Snapshot { next: self.row.next, ..Snapshot::default() };
         let first = self.ids().start;
         database.items(self.ids(), u64::MAX, |id, key, value| {
@@ -70,6 +72,7 @@ impl Area {
     /// # Errors
     /// [`Error::QuotaExceeded`] if the quota is too small for the snapshot by now. Nothing is changed then.
     pub fn restore(&mut self, database: &Database, snapshot: &Snapshot) -> Result<()> {
+        self.write_out(database)?;
         let difference = self.difference(database, snapshot)?;
         if difference.removed.is_empty() && difference.changed.is_empty() && difference.added.is_empty() {
             return Ok(());
@@ -81,11 +84,12 @@ impl Area {
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`] if they do not fit into `quota`.
-    pub fn copy(&self, database: &Database, id: i64, origin: &str, quota: u64) -> Result<Area> {
+    pub fn copy(&mut self, database: &Database, id: i64, origin: &str, quota: u64) -> Result<Area> {
         let row = AreaRow { quota, sequence: 0, ..self.row };
         if row.usage > quota {
             return Err(Error::QuotaExceeded { quota, requested: row.usage, usage: 0 });
         }
+        self.write_out(database)?;
         database.insert_area(id, origin, &row)?;
         database.copy_items(self.ids(), (id - self.id) * ORDINALS, id)?;
         Ok(Area::new(id, row))
@@ -119,15 +123,17 @@ impl Area {
 
     fn undo(&mut self, database: &Database, snapshot: &Snapshot, difference: Difference<'_>) -> Result<()> {
         let first = self.ids().start;
+        let mut writer = database.item_writer();
+        self.cache = Cache::new(false);
         // No two items may have one key at any time, so what goes, goes first.
         for (id, key, value) in difference.removed {
-            database.delete_item(id)?;
+            writer.delete(id)?;
             self.row.usage = self.row.usage.saturating_sub(2 * (units(&key) + units(&value)));
             self.row.length = self.row.length.saturating_sub(1);
             self.changed(Some(&key), Some(value), None);
         }
         for (id, old, item) in difference.changed {
-            database.update_item(id, &item.value)?;
+            writer.update(id, &item.value)?;
             self.row.usage = (self.row.usage + 2 * units(&item.value)).saturating_sub(2 * units(&old));
             self.changed(Some(&item.key), Some(old), Some(&item.value));
         }
@@ -135,7 +141,7 @@ impl Area {
             if item.ordinal >= ORDINALS {
                 return Err(Error::Internal("a snapshot has an ordinal that no area can have given out".to_owned()));
             }
-            database.insert_item(first + item.ordinal, self.id, &item.key, &item.value)?;
+            writer.insert(first + item.ordinal, self.id, &item.key, &item.value)?;
             self.row.usage += 2 * (units(&item.key) + units(&item.value));
             self.row.length += 1;
             self.changed(Some(&item.key), None, Some(&item.value));
@@ -156,7 +162,7 @@ mod tests {
         Area::new(id, row)
     }
 
-    fn items(area: &Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn items(area: &mut Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut items = Vec::new();
         area.entries(database, None, u64::MAX, |key, value| {
             items.push((key.to_vec(), value.to_vec()));
@@ -183,7 +189,7 @@ mod tests {
                 .expect("the change fits");
             }
             let snapshot = area.snapshot(&database).expect("the database can be read");
-            let (before, row) = (items(&area, &database), *area.row());
+            let (before, row) = (items(&mut area, &database), *area.row());
             for _ in 0..random.usize(..40) {
                 let key = random.u8(..30).to_string();
                 match random.u8(..10) {
@@ -194,14 +200,14 @@ mod tests {
                 .expect("the change fits");
             }
             area.restore(&database, &snapshot).expect("the snapshot fits");
-            assert_eq!(items(&area, &database), before, "round {round}");
+            assert_eq!(items(&mut area, &database), before, "round {round}");
             assert_eq!((area.row().usage, area.row().length), (row.usage, row.length));
             // The places that were found before must not be used for other items now.
             for (n, (key, _)) in before.iter().enumerate() {
                 assert_eq!(area.key(&database, n as u64).expect("the database can be read").as_ref(), Some(key));
             }
             other.restore(&database, &snapshot).expect("the snapshot fits");
-            assert_eq!(items(&other, &database), before);
+            assert_eq!(items(&mut other, &database), before);
             assert_eq!((other.row().usage, other.row().length), (row.usage, row.length));
         }
     }

@@ -43,6 +43,8 @@ impl Area {
     /// # Errors
     /// Those of `change`; [`Error::QuotaExceeded`].
     pub fn all_or_nothing<T>(&mut self, database: &Database, change: impl FnOnce(&mut Area) -> Result<T>) -> Result<T> {
+        // What was changed before stays also if this is undone.
+        self.write_out(database)?;
         let before = self.row;
         let recorded = self.changes.len();
         self.row.quota = u64::MAX;
@@ -54,7 +56,7 @@ impl Area {
         self.row.quota = before.quota;
         if changed.is_err() {
             self.row = before;
-            self.forget_places();
+            self.forget();
             self.changes.truncate(recorded);
         }
         changed

@@ -175,7 +175,7 @@ fn import_into_nothing(quota: u64, change: impl FnOnce(&mut Area, &Database) -> 
     change(&mut Area::new(1, row), &database)
 }
 
-fn items(area: &Area, database: &Database) -> Result<Items> {
+fn items(area: &mut Area, database: &Database) -> Result<Items> {
     let mut items = Items::new();
     area.entries(database, None, u64::MAX, |key, value| {
         items.push((key.to_vec(), value.to_vec()));
