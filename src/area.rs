@@ -14,7 +14,7 @@ pub use import::{ImportMode, Imported};
 pub use snapshot::Snapshot;
 pub use transact::Changes;
 
-use self::cache::Cache;
+use self::cache::{Cache, Now};
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -149,8 +149,10 @@ impl Area {
         if !self.current {
             return Ok(database.value(self.id, key)?);
         }
-        if let Some(known) = self.cache.get(key) {
-            return Ok(known.map(|(_, value)| value.to_vec()));
+        match self.cache.get(key) {
+            Now::Item { value, .. } => return Ok(Some(value.to_vec())),
+            Now::Absent => return Ok(None),
+            Now::Unknown => {}
         }
         let found = database.item(self.id, key, <[u8]>::to_vec)?;
         let item = found.as_ref().map(|(id, value)| (*id, value.as_slice()));
@@ -222,8 +224,9 @@ impl Area {
     /// The id of a key's item, and what `look` makes of its value.
     fn old_item<T>(&self, database: &Database, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> Result<Option<(i64, T)>> {
         match self.cache.get(key) {
-            Some(known) => Ok(known.map(|(id, value)| (id, look(value)))),
-            None => Ok(database.item(self.id, key, look)?),
+            Now::Item { id, value } => Ok(Some((id, look(value)))),
+            Now::Absent => Ok(None),
+            Now::Unknown => Ok(database.item(self.id, key, look)?),
         }
     }
 

@@ -33,19 +33,23 @@ pub struct Cache {
 struct Entry {
     /// The id under which the database has the key's item.
     stored: Option<i64>,
-    now: Now,
+    now: Now<Vec<u8>>,
     unwritten: bool,
 }
 
-/// What a key's item is now.
+/// What a key's item is now, with its value as a `V`.
 #[derive(Debug)]
-enum Now {
+pub enum Now<V> {
     /// As the database says.
     Unknown,
+    /// There is none.
     Absent,
+    /// This one.
     Item {
+        /// Its id.
         id: i64,
-        value: Vec<u8>,
+        /// Its value.
+        value: V,
     },
 }
 
@@ -62,14 +66,14 @@ impl Cache {
         Cache { complete: is_empty, ..Cache::default() }
     }
 
-    /// The id and value of a key's item; the outer `None` if only the database can tell.
+    /// What a key's item is.
     #[must_use]
-    pub fn get(&self, key: &[u8]) -> Option<Option<(i64, &[u8])>> {
+    pub fn get(&self, key: &[u8]) -> Now<&[u8]> {
         match self.entries.get(key).map(|entry| &entry.now) {
-            Some(Now::Item { id, value }) => Some(Some((*id, value))),
-            Some(Now::Absent) => Some(None),
-            Some(Now::Unknown) => None,
-            None => self.complete.then_some(None),
+            Some(Now::Item { id, value }) => Now::Item { id: *id, value },
+            Some(Now::Absent) => Now::Absent,
+            None if self.complete => Now::Absent,
+            Some(Now::Unknown) | None => Now::Unknown,
         }
     }
 
@@ -155,8 +159,8 @@ impl Cache {
     }
 
     /// Replaces what is known of a key. Returns its entry's place.
-    fn put(&mut self, key: &[u8], stored: Option<i64>, now: Now) -> usize {
-        let size = |now: &Now| if let Now::Item { value, .. } = now { value.len() } else { 0 };
+    fn put(&mut self, key: &[u8], stored: Option<i64>, now: Now<Vec<u8>>) -> usize {
+        let size = |now: &Now<Vec<u8>>| if let Now::Item { value, .. } = now { value.len() } else { 0 };
         self.bytes += size(&now);
         if let Some((place, _, entry)) = self.entries.get_full_mut(key) {
             self.bytes -= size(&entry.now);

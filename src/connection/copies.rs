@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{Connection, OpenedArea, Storage, StorageArea, not_open};
-use crate::area::Snapshot;
+use crate::area::{Area, Snapshot};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::protocol::Handle;
@@ -63,7 +63,7 @@ impl Connection {
     /// # Errors
     /// [`Error::InvalidState`] if the handle is not open, or there is no room for the snapshot.
     pub fn take_snapshot(&mut self, handle: Handle) -> Result<(u32, u64)> {
-        let snapshot = self.read(handle, |area, database| area.snapshot(database))?;
+        let snapshot = self.read(handle, Area::snapshot)?;
         if self.snapshots.memory + snapshot.memory() > MAX_SNAPSHOTS {
             return Err(Error::InvalidState(format!(
                 "The snapshots of this connection would take more than {MAX_SNAPSHOTS} bytes; storage/discard gives up one that is no longer needed."

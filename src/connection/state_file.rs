@@ -56,7 +56,7 @@ impl Connection {
         match self.shed() {
             Ok(shed) if !origin.is_opaque() && shed.path(origin).exists() => {
                 let bottle = shed.open(origin, self.options.quota)?;
-                state.local = Some(self.read_bottle(&bottle, |area, database| items(area, database))?);
+                state.local = Some(self.read_bottle(&bottle, items)?);
             }
             Ok(_) | Err(Error::NotSupported(_)) => {}
             Err(error) => return Err(error),
@@ -79,7 +79,7 @@ impl Connection {
     /// [`Error::InvalidState`] if the handle is not open; those of the database.
     pub fn handle_state(&mut self, handle: Handle) -> Result<OriginState> {
         let (origin, persistent) = self.origin_of(handle)?;
-        let items = Some(self.read(handle, |area, database| items(area, database))?);
+        let items = Some(self.read(handle, items)?);
         let (local, session) = if persistent { (items, None) } else { (None, items) };
         Ok(OriginState { origin: Some(origin.to_string()), local, session })
     }
