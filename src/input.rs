@@ -110,14 +110,20 @@ impl Input {
 
     /// Looks for input for a short time; `None` if none came.
     fn look(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let until = Instant::now() + SPIN;
+        let mut until = None;
         loop {
             match read_no_wait(&self.fd, buffer) {
                 Ok(count) => {
-                    self.next_pause = 1;
+                    // What was there at once says nothing about waiting for it. A caller on the same core comes by now and
+                    // then while this waits, so one success does not undo what many failures have taught.
+                    if until.is_some() {
+                        self.next_pause = (self.next_pause / 2).max(1);
+                    }
                     return Some(count);
                 }
-                Err(rustix::io::Errno::AGAIN) if Instant::now() < until => std::hint::spin_loop(),
+                Err(rustix::io::Errno::AGAIN) if Instant::now() < *until.get_or_insert_with(|| Instant::now() + SPIN) => {
+                    std::hint::spin_loop();
+                }
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => {
                     self.next_pause = u32::MAX;

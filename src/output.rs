@@ -140,7 +140,7 @@ impl Output {
             return Err(Closed(kind));
         }
         if state.backlog.is_empty() && !state.writing {
-            let began = Instant::now();
+            let mut until = None;
             let mut waited = false;
             while !messages.is_empty() && !state.no_wait_unsupported {
                 match write_no_wait(&self.shared.fd, messages) {
@@ -151,7 +151,9 @@ impl Output {
                     Err(rustix::io::Errno::INTR) => {}
                     // A reader that is at work takes a large reply sooner than a thread could be handed it.
                     Err(rustix::io::Errno::AGAIN)
-                        if !waited && began.elapsed() < inline && is_ready_within(&self.shared.fd, READER_TIME) =>
+                        if !waited
+                            && Instant::now() < *until.get_or_insert_with(|| Instant::now() + inline)
+                            && is_ready_within(&self.shared.fd, READER_TIME) =>
                     {
                         waited = true;
                     }
