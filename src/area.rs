@@ -18,7 +18,7 @@ use self::cache::{Cache, Now};
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::sqlite::{AreaRow, Database};
+use crate::sqlite::{self, AreaRow, Database, Stored};
 
 /// Ordinals an area can give out before its items would run into the next area's.
 const ORDINALS: i64 = 1 << 40;
@@ -47,6 +47,17 @@ pub struct Area {
 struct Finger {
     rank: u64,
     id: i64,
+}
+
+/// An item that is about to be changed.
+struct OldItem {
+    id: i64,
+    /// Whether it has the new value already.
+    is_same: bool,
+    /// The length of its value in 16-bit units.
+    units: u64,
+    /// Its value, if changes are kept.
+    value: Option<Vec<u8>>,
 }
 
 /// One change of an area: what the HTML standard broadcasts as a storage event.
@@ -154,7 +165,7 @@ impl Area {
             Now::Absent => return Ok(None),
             Now::Unknown => {}
         }
-        let found = database.item(self.id, key, <[u8]>::to_vec)?;
+        let found = database.item(self.id, key, sqlite::read_all)?;
         let item = found.as_ref().map(|(id, value)| (*id, value.as_slice()));
         self.cache.make_room(database, self.id, key, item.map_or(&[], |(_, value)| value))?;
         self.cache.learn(key, item);
@@ -167,12 +178,10 @@ impl Area {
     /// [`Error::QuotaExceeded`] if the area would grow beyond its quota: the old value stays.
     pub fn set_item(&mut self, database: &Database, key: &[u8], value: &[u8]) -> Result<()> {
         self.cache.make_room(database, self.id, key, value)?;
-        let recording = self.recording;
-        let old = self.old_item(database, key, |old| (old == value, units(old), recording.then(|| old.to_vec())))?;
-        match old {
+        match self.old_item(database, key, Some(value))? {
             // Setting the value that is there changes nothing and so broadcasts nothing.
-            Some((_, (true, ..))) => Ok(()),
-            Some((id, (false, old_units, old_value))) => {
+            Some(OldItem { is_same: true, .. }) => Ok(()),
+            Some(OldItem { id, units: old_units, value: old_value, .. }) => {
                 let usage = self.fit(2 * old_units, 2 * units(value))?;
                 self.store(database, key, Some(id), id, value)?;
                 self.row.usage = usage;
@@ -204,8 +213,7 @@ impl Area {
     /// When the database fails.
     pub fn remove_item(&mut self, database: &Database, key: &[u8]) -> Result<()> {
         self.cache.make_room(database, self.id, key, &[])?;
-        let recording = self.recording;
-        let Some((id, (old_units, old_value))) = self.old_item(database, key, |old| (units(old), recording.then(|| old.to_vec())))? else {
+        let Some(OldItem { id, units: old_units, value: old_value, .. }) = self.old_item(database, key, None)? else {
             return Ok(());
         };
         self.cache.remove(key, Some(id));
@@ -221,13 +229,24 @@ impl Area {
         Ok(())
     }
 
-    /// The id of a key's item, and what `look` makes of its value.
-    fn old_item<T>(&self, database: &Database, key: &[u8], look: impl FnOnce(&[u8]) -> T) -> Result<Option<(i64, T)>> {
-        match self.cache.get(key) {
-            Now::Item { id, value } => Ok(Some((id, look(value)))),
-            Now::Absent => Ok(None),
-            Now::Unknown => Ok(database.item(self.id, key, look)?),
-        }
+    /// What a key's item is before it is changed; `new` is the value that it is to have.
+    fn old_item(&self, database: &Database, key: &[u8], new: Option<&[u8]>) -> Result<Option<OldItem>> {
+        let look = |value: &Stored<'_>| {
+            let value_before = if self.recording { Some(sqlite::read_all(value)?) } else { None };
+            let mut rest = new.filter(|new| new.len() == value.len());
+            let mut count = 0;
+            value.for_each_piece(|piece| {
+                rest = rest.and_then(|rest| rest.strip_prefix(piece));
+                count += units(piece);
+            })?;
+            Ok((rest.is_some(), count, value_before))
+        };
+        let old = match self.cache.get(key) {
+            Now::Item { id, value } => Some((id, look(&Stored::Small(value))?)),
+            Now::Absent => None,
+            Now::Unknown => database.item(self.id, key, look)?,
+        };
+        Ok(old.map(|(id, (is_same, units, value))| OldItem { id, is_same, units, value }))
     }
 
     /// Gives a key the item `id`. `old` is the id of the item that it had, which is the same one if it had any.

@@ -28,8 +28,8 @@ pub use listening::Subscribed;
 /// The id of the one area in a file.
 pub const AREA: i64 = 1;
 
-/// Changes after which the WAL is moved into the database in the background.
-const CHECKPOINT_AFTER: u64 = 1000;
+/// Pages by which the WAL grows until it is moved into the database in the background.
+const CHECKPOINT_AFTER: u32 = 2000;
 
 /// One origin's persistent storage as this process has it open.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ pub struct BottleFile {
     identity: FileIdentity,
     /// SQLite's number for the state that `area` and `journal` were read in; none yet if `None`.
     data_version: Option<i64>,
-    /// The sequence up to which the WAL was last handed to a checkpoint.
-    checkpointed: u64,
+    /// The pages of the WAL that were handed to a checkpoint.
+    checkpointed: u32,
     journal: Journal,
     listeners: Listeners,
     /// The sequence up to which `listeners` were told.
@@ -95,7 +95,7 @@ impl Bottle {
             place,
             identity,
             data_version: None,
-            checkpointed: row.sequence,
+            checkpointed: 0,
             journal: Journal::new(listeners_dir),
             listeners: Listeners::default(),
             delivered: row.sequence,
@@ -155,11 +155,15 @@ impl Bottle {
     /// Moves the WAL into the database on another thread, if much was written since that was last done.
     /// Never makes a writer wait.
     pub fn checkpoint_if_due(&self, file: &mut BottleFile) {
-        let sequence = file.area.row().sequence;
-        if sequence.saturating_sub(file.checkpointed) < CHECKPOINT_AFTER || self.checkpointer.running.swap(true, Ordering::AcqRel) {
+        let pages = file.database.wal_pages();
+        if pages < file.checkpointed {
+            // The WAL was moved as a whole and is written from its start again.
+            file.checkpointed = 0;
+        }
+        if pages < file.checkpointed + CHECKPOINT_AFTER || self.checkpointer.running.swap(true, Ordering::AcqRel) {
             return;
         }
-        file.checkpointed = sequence;
+        file.checkpointed = pages;
         let checkpointer = Arc::clone(&self.checkpointer);
         let (path, identity, durability) = (self.path.clone(), file.identity, file.place.durability());
         let spawned = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
@@ -324,7 +328,7 @@ impl BottleFile {
         self.area.load(row);
         self.data_version = None;
         self.replaced = true;
-        self.checkpointed = row.sequence;
+        self.checkpointed = 0;
         Ok(())
     }
 

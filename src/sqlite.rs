@@ -8,15 +8,24 @@
 
 mod inspect;
 pub mod other_programs;
+mod stored;
 
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use inspect::Salvaged;
+use rusqlite::blob::ZeroBlob;
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
+use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
+
+use stored::{LARGE, is_large};
+pub use stored::{Stored, read_all};
 
 use crate::cancellation;
 
@@ -31,6 +40,9 @@ pub const APPLICATION_ID: i32 = 0x5762_5374;
 
 /// The oldest SQLite without a known fault that can corrupt a WAL database.
 const MINIMUM_SQLITE: i32 = 3_051_003;
+
+/// Pages from which on a commit does not leave the WAL to a checkpoint in the background.
+const MAX_WAL_PAGES: u32 = 8000;
 
 /// How safe an acknowledged write is from a loss of power. Against the death of any process it is safe
 /// either way.
@@ -47,6 +59,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
+    /// The pages that the WAL had after this connection's newest commit.
+    wal_pages: Arc<AtomicU32>,
 }
 
 /// A row of the table `area`: what is known of an area without looking at its items.
@@ -133,12 +147,16 @@ fn wait_for_lock(attempts: i32) -> bool {
 }
 
 impl Database {
+    fn of(connection: Connection) -> Self {
+        Database { connection, wal_pages: Arc::default() }
+    }
+
     /// Opens a new private database in memory.
     ///
     /// # Errors
     /// When SQLite fails, which without a file means that memory ran out.
     pub fn open_memory() -> rusqlite::Result<Self> {
-        let database = Database { connection: Connection::open_in_memory()? };
+        let database = Database::of(Connection::open_in_memory()?);
         database.harden()?;
         database.connection.execute_batch(SCHEMA)?;
         Ok(database)
@@ -153,12 +171,13 @@ impl Database {
     /// When SQLite fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
     /// was not touched.
     pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
-        let database = Database::open_existing(path)?;
+        let mut database = Database::open_existing(path)?;
         if let Some(foreign) = database.find_foreign()? {
             return Ok(Err(foreign));
         }
         database.enter_wal_mode()?;
         database.set_durability(durability)?;
+        database.count_wal_pages()?;
         database.migrate(origin, quota)?;
         // Another origin's file under this name can only have been put there by hand.
         let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
@@ -180,7 +199,7 @@ impl Database {
 
     fn open_existing(path: &Path) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut database = Database { connection: Connection::open_with_flags(path, flags)? };
+        let mut database = Database::of(Connection::open_with_flags(path, flags)?);
         // A WAL is data: it must neither be moved into a file that turns out to be damaged or not ours, nor deleted.
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
@@ -195,9 +214,31 @@ impl Database {
             Durability::Normal => "NORMAL",
             Durability::Full => "FULL",
         };
-        self.connection.execute_batch(&format!(
-            "PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864;"
-        ))
+        self.connection
+            .execute_batch(&format!("PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;"))
+    }
+
+    /// Notes the length of the WAL at each commit, and bounds it: beyond [`MAX_WAL_PAGES`] whoever commits moves it into
+    /// the database.
+    fn count_wal_pages(&mut self) -> rusqlite::Result<()> {
+        let noted = Arc::clone(&self.wal_pages);
+        self.connection.wal_hook(Some(move |wal: &mut Wal, pages: c_int| {
+            let pages = pages.unsigned_abs();
+            noted.store(pages, Ordering::Relaxed);
+            // The commit is done. That another process is at the same work, say, must not make it look failed.
+            if pages >= MAX_WAL_PAGES
+                && let Err(error) = wal.checkpoint()
+            {
+                tracing::debug!(%error, "the WAL could not be moved into the database; it keeps what was written");
+            }
+            Ok(())
+        }))
+    }
+
+    /// The pages that the WAL had after this connection's newest commit.
+    #[must_use]
+    pub fn wal_pages(&self) -> u32 {
+        self.wal_pages.load(Ordering::Relaxed)
     }
 
     /// Settings that take rights away from the SQL of a file that somebody else may have written.
@@ -293,7 +334,7 @@ impl Database {
         }
     }
 
-    /// Begins a part of the open transaction that can be undone alone. Parts are not nested.
+    /// Begins a part of the open transaction that can be undone alone.
     fn begin_part(&self) -> rusqlite::Result<()> {
         self.run("SAVEPOINT part")
     }
@@ -373,13 +414,21 @@ impl Database {
 
     /// The value of a key.
     pub fn value(&self, area: i64, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-        self.prepare("SELECT value FROM item WHERE area = ?1 AND key = ?2")?.query_row(params![area, key], |row| row.get(0)).optional()
+        Ok(self.item(area, key, read_all)?.map(|(_, value)| value))
     }
 
     /// The id of a key's item, and what `f` makes of its value.
-    pub fn item<T>(&self, area: i64, key: &[u8], f: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<Option<(i64, T)>> {
-        self.prepare("SELECT id, value FROM item WHERE area = ?1 AND key = ?2")?
-            .query_row(params![area, key], |row| Ok((row.get(0)?, f(blob(row, 1)?))))
+    pub fn item<T>(&self, area: i64, key: &[u8], f: impl FnOnce(&Stored<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Option<(i64, T)>> {
+        // A large value is not loaded by this. It is read while the statement is active, and so as of the same moment.
+        self.prepare("SELECT id, CASE WHEN length(value) < ?3 THEN value END FROM item WHERE area = ?1 AND key = ?2")?
+            .query_row(params![area, key, LARGE], |row| {
+                let id = row.get(0)?;
+                let value = match row.get_ref(1)? {
+                    ValueRef::Null => Stored::Large(self.open_value(id, true)?),
+                    value => Stored::Small(value.as_blob()?),
+                };
+                Ok((id, f(&value)?))
+            })
             .optional()
     }
 
@@ -584,14 +633,25 @@ pub struct ItemWriter<'d> {
 impl ItemWriter<'_> {
     /// Adds an item.
     pub fn insert(&mut self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)";
-        prepare_once(self.database, &mut self.insert, SQL)?.execute(params![id, area, key, value]).map(drop)
+        let database = self.database;
+        let insert = prepare_once(database, &mut self.insert, "INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)")?;
+        if !is_large(value) {
+            return insert.execute(params![id, area, key, value]).map(drop);
+        }
+        let inserted = insert.execute(params![id, area, key, ZeroBlob(value.len() as u64)]);
+        database.fill(id, value, inserted)
     }
 
     /// Replaces an item's value.
     pub fn update(&mut self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
-        const SQL: &str = "UPDATE item SET value = ?2 WHERE id = ?1";
-        prepare_once(self.database, &mut self.update, SQL)?.execute(params![id, value]).map(drop)
+        let database = self.database;
+        let update = prepare_once(database, &mut self.update, "UPDATE item SET value = ?2 WHERE id = ?1")?;
+        if !is_large(value) {
+            return update.execute(params![id, value]).map(drop);
+        }
+        let has_length = database.open_value(id, true)?.len() == value.len();
+        let resized = if has_length { Ok(1) } else { update.execute(params![id, ZeroBlob(value.len() as u64)]) };
+        database.fill(id, value, resized)
     }
 
     /// Removes an item.

@@ -31,7 +31,7 @@ impl Database {
     /// Opens a bottle's file that exists, to look at it. A file that is not ours is `Ok(Err(_))`.
     pub fn inspect(path: &Path) -> rusqlite::Result<Result<Self, Foreign>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut database = Database { connection: Connection::open_with_flags(path, flags)? };
+        let mut database = Database::of(Connection::open_with_flags(path, flags)?);
         database.harden()?;
         database.connection.busy_handler(Some(wait_for_lock))?;
         Ok(match database.find_foreign()? {
@@ -81,7 +81,7 @@ impl Database {
     /// Opens a damaged file without changing anything.
     pub fn open_damaged(path: &Path) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let database = Database { connection: Connection::open_with_flags(path, flags)? };
+        let database = Database::of(Connection::open_with_flags(path, flags)?);
         database.harden()?;
         Ok(database)
     }
