@@ -1,6 +1,7 @@
 //! The command line: the library's methods for people and scripts, live beside running servers.
 
 mod local;
+mod manual;
 mod print;
 mod replay;
 
@@ -144,8 +145,14 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page, or write all of them
+    Man {
+        /// The command whose page is printed; the page of the whole program if left out
+        command: Option<String>,
+        /// Write all pages into this directory, such as /usr/local/share/man/man1
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// What most commands take.
@@ -180,7 +187,7 @@ impl Command {
             | Command::Watch { common, .. }
             | Command::Check { common, .. }
             | Command::Call { common, .. } => Some(common),
-            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => None,
+            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => None,
         }
     }
 }
@@ -230,7 +237,10 @@ pub fn run_alone(command: &Command) -> Option<ExitCode> {
             clap_complete::generate(*shell, &mut Arguments::command(), "webstorage-server", &mut script);
             out.write_all(&script).map_err(Stop::from)
         }
-        Command::Man => clap_mangen::Man::new(Arguments::command()).render(&mut out).map_err(Stop::from),
+        Command::Man { command, directory } => match directory {
+            Some(directory) => manual::write_pages(directory),
+            None => manual::print_page(command.as_deref(), &mut out),
+        },
         Command::Replay { file, flags } => replay::replay(file, flags, &mut out),
         _ => return None,
     };
@@ -280,7 +290,7 @@ fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write
             let result = local.call_on_area(method, params)?;
             printer.line(&result)
         }
-        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => Ok(()),
+        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 

@@ -206,3 +206,25 @@ fn completions_and_manual_are_generated() {
         assert!(output.status.success() && text.contains(part), "{arguments:?}: {text}");
     }
 }
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["man", "--directory", folder.to_str().expect("the name is UTF-8")], 0, "");
+    let read = |name: &str| std::fs::read_to_string(folder.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let program = read("webstorage-server");
+    let named: Vec<String> = program.lines().filter_map(|line| line.strip_suffix("(1)")).map(|name| name.replace("\\-", "-")).collect();
+    assert!(named.contains(&"webstorage-server-get".to_owned()), "{named:?}");
+    for name in &named {
+        let page = read(name);
+        let version = format!(".TH {name} 1  \"webstorage-server {}\"", env!("CARGO_PKG_VERSION"));
+        assert!(page.contains(&version) && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        let command = name.strip_prefix("webstorage-server-").expect("every command is the program's");
+        expect(folder, &["man", command], 0, &page);
+    }
+    let pages = std::fs::read_dir(folder).expect("the folder can be read").count();
+    assert_eq!(pages, named.len() + 1, "the program's page names all others");
+    expect(folder, &["man", "frobnicate"], 2, "");
+    expect(folder, &["man", "--directory", "/dev/null/absent"], 4, "");
+}
