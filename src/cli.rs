@@ -199,6 +199,8 @@ pub enum Stop {
     NotFound(String),
     /// The call is refused as it is: exit code 3.
     Refused(String),
+    /// A condition is not met: exit code 3.
+    Unmet(String),
     /// Something failed, and the same call may work another time: exit code 4.
     Failed(String),
     /// Nobody reads the output any more.
@@ -251,7 +253,7 @@ fn finish(done: Result<(), Stop>) -> ExitCode {
     let (code, message) = match done {
         Ok(()) | Err(Stop::Closed) => return ExitCode::SUCCESS,
         Err(Stop::NotFound(message)) => (1, message),
-        Err(Stop::Refused(message)) => (3, message),
+        Err(Stop::Refused(message) | Stop::Unmet(message)) => (3, message),
         Err(Stop::Failed(message)) => (4, message),
     };
     if !message.is_empty() {
@@ -326,13 +328,21 @@ fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Re
     local.call("storage/setItem", &format!("[{storage},{key},{value}]")).map(drop)
 }
 
+/// Removes the item with the value that was seen, again if another process has changed it meanwhile: of several
+/// processes that remove one item, one has removed it and the others found nothing.
 fn remove(local: &mut Local, key: &str) -> Result<(), Stop> {
     let storage = open_to_find(local, key)?;
-    let held = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
-    if held == "null" {
-        return Err(Stop::NotFound(format!("there is no item {key}")));
+    loop {
+        let held = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
+        if held == "null" {
+            return Err(Stop::NotFound(format!("there is no item {key}")));
+        }
+        let changes = format!("{{\"storage\":{storage},\"if\":[{{\"key\":{key},\"value\":{held}}}],\"remove\":[{key}]}}");
+        match local.call("storage/transact", &changes) {
+            Err(Stop::Unmet(_)) => {}
+            done => return done.map(drop),
+        }
     }
-    local.call("storage/removeItem", &format!("[{storage},{key}]")).map(drop)
 }
 
 fn open_to_find(local: &mut Local, key: &str) -> Result<u32, Stop> {
