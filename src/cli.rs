@@ -221,10 +221,15 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 not found, or different; 2 w
 
 /// Runs a command that uses storage and gives the exit code.
 pub fn run(command: &Command, server: Arc<Server>) -> ExitCode {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let json = command.common().is_some_and(|common| common.json);
-    let mut printer = Printer::new(std::io::stdout().lock(), json, colour);
+    let mut printer = Printer::new(std::io::stdout().lock(), json, shows_colour());
     finish(work(command, server, &mut printer).and_then(|()| Ok(printer.flush()?)))
+}
+
+/// Whether the output is a terminal that shows colours, and nobody has asked for none.
+fn shows_colour() -> bool {
+    let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    std::io::stdout().is_terminal() && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Runs a command that needs no storage.

@@ -27,6 +27,7 @@ mod reference;
 mod replaced;
 mod salvage;
 mod strings;
+mod terminal;
 mod transact;
 mod transcripts;
 mod typescript;
