@@ -22,6 +22,7 @@ mod other_programs;
 mod overflow;
 mod peer;
 mod processes;
+mod progress;
 mod python_example;
 mod reference;
 mod replaced;
