@@ -725,7 +725,7 @@ export type FailParamsByPosition = [error: SimulatedError, method?: string | nul
 
 /** Params of `test/delay`. */
 export interface DelayParams {
-  /** For how long the server waits before it handles the call, and everything after it, in milliseconds. */
+  /** For how long the server waits before it handles the call, and everything after it, in milliseconds. The call can be cancelled meanwhile. */
   milliseconds: Count;
   /** Only calls of this method, by its full name such as `storage/setItem`. */
   method?: string | null;
