@@ -5,6 +5,7 @@ mod cancellation;
 mod client;
 mod command_line;
 mod conformance;
+mod contract;
 mod coverage;
 mod document;
 mod ends;
