@@ -1,6 +1,7 @@
 //! The command line: the library's methods for people and scripts, live beside running servers.
 
 mod local;
+mod manual;
 mod print;
 mod replay;
 
@@ -144,8 +145,14 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page, or write all of them
+    Man {
+        /// The command whose page is printed; the page of the whole program if left out
+        command: Option<String>,
+        /// Write all pages into this directory, such as /usr/local/share/man/man1
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// What most commands take.
@@ -180,7 +187,7 @@ impl Command {
             | Command::Watch { common, .. }
             | Command::Check { common, .. }
             | Command::Call { common, .. } => Some(common),
-            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => None,
+            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => None,
         }
     }
 }
@@ -192,6 +199,8 @@ pub enum Stop {
     NotFound(String),
     /// The call is refused as it is: exit code 3.
     Refused(String),
+    /// A condition is not met: exit code 3.
+    Unmet(String),
     /// Something failed, and the same call may work another time: exit code 4.
     Failed(String),
     /// Nobody reads the output any more.
@@ -212,10 +221,15 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 not found, or different; 2 w
 
 /// Runs a command that uses storage and gives the exit code.
 pub fn run(command: &Command, server: Arc<Server>) -> ExitCode {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let json = command.common().is_some_and(|common| common.json);
-    let mut printer = Printer::new(std::io::stdout().lock(), json, colour);
+    let mut printer = Printer::new(std::io::stdout().lock(), json, shows_colour());
     finish(work(command, server, &mut printer).and_then(|()| Ok(printer.flush()?)))
+}
+
+/// Whether the output is a terminal that shows colours, and nobody has asked for none.
+fn shows_colour() -> bool {
+    let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    std::io::stdout().is_terminal() && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Runs a command that needs no storage.
@@ -230,7 +244,10 @@ pub fn run_alone(command: &Command) -> Option<ExitCode> {
             clap_complete::generate(*shell, &mut Arguments::command(), "webstorage-server", &mut script);
             out.write_all(&script).map_err(Stop::from)
         }
-        Command::Man => clap_mangen::Man::new(Arguments::command()).render(&mut out).map_err(Stop::from),
+        Command::Man { command, directory } => match directory {
+            Some(directory) => manual::write_pages(directory),
+            None => manual::print_page(command.as_deref(), &mut out),
+        },
         Command::Replay { file, flags } => replay::replay(file, flags, &mut out),
         _ => return None,
     };
@@ -241,7 +258,7 @@ fn finish(done: Result<(), Stop>) -> ExitCode {
     let (code, message) = match done {
         Ok(()) | Err(Stop::Closed) => return ExitCode::SUCCESS,
         Err(Stop::NotFound(message)) => (1, message),
-        Err(Stop::Refused(message)) => (3, message),
+        Err(Stop::Refused(message) | Stop::Unmet(message)) => (3, message),
         Err(Stop::Failed(message)) => (4, message),
     };
     if !message.is_empty() {
@@ -280,7 +297,7 @@ fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write
             let result = local.call_on_area(method, params)?;
             printer.line(&result)
         }
-        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man => Ok(()),
+        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 
@@ -316,13 +333,21 @@ fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Re
     local.call("storage/setItem", &format!("[{storage},{key},{value}]")).map(drop)
 }
 
+/// Removes the item with the value that was seen, again if another process has changed it meanwhile: of several
+/// processes that remove one item, one has removed it and the others found nothing.
 fn remove(local: &mut Local, key: &str) -> Result<(), Stop> {
     let storage = open_to_find(local, key)?;
-    let held = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
-    if held == "null" {
-        return Err(Stop::NotFound(format!("there is no item {key}")));
+    loop {
+        let held = local.call("storage/getItem", &format!("[{storage},{key}]"))?;
+        if held == "null" {
+            return Err(Stop::NotFound(format!("there is no item {key}")));
+        }
+        let changes = format!("{{\"storage\":{storage},\"if\":[{{\"key\":{key},\"value\":{held}}}],\"remove\":[{key}]}}");
+        match local.call("storage/transact", &changes) {
+            Err(Stop::Unmet(_)) => {}
+            done => return done.map(drop),
+        }
     }
-    local.call("storage/removeItem", &format!("[{storage},{key}]")).map(drop)
 }
 
 fn open_to_find(local: &mut Local, key: &str) -> Result<u32, Stop> {

@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 
+use crate::cancellation;
 use crate::connection::Persistence;
 use crate::dom_string::DomString;
 use crate::error::{Error, Result};
@@ -92,7 +93,7 @@ impl Controls {
     /// Notes a call, waits and fails as the rules say.
     ///
     /// # Errors
-    /// The error that a rule asks for.
+    /// The error that a rule asks for; [`Error::Cancelled`] if the client does not want to wait any longer.
     pub fn begin_call(&mut self, method: &'static str, param_names: &[&str], given: Option<&str>) -> Result<()> {
         let key = self.rules.iter().any(|rule| rule.key.is_some()).then(|| key_param(param_names, given)).flatten();
         let (mut failed, mut delay) = (None, Duration::ZERO);
@@ -107,7 +108,7 @@ impl Controls {
         }
         self.rules.retain(|rule| rule.count != Some(0));
         self.log(method, given, failed);
-        std::thread::sleep(delay);
+        wait(delay)?;
         failed.map_or(Ok(()), |name| Err(simulated(name)))
     }
 
@@ -140,6 +141,19 @@ impl Rule {
         }
         true
     }
+}
+
+/// Waits like a call that waits for another process, so that a client can try to cancel it.
+fn wait(delay: Duration) -> Result<()> {
+    const INTERVAL: Duration = Duration::from_millis(1);
+    let began = Instant::now();
+    while let Some(left) = delay.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+        if cancellation::is_requested() {
+            return Err(Error::Cancelled);
+        }
+        std::thread::sleep(left.min(INTERVAL));
+    }
+    Ok(())
 }
 
 /// The param `key` of a call, if it has one.

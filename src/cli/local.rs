@@ -65,7 +65,8 @@ impl Local {
             serde_json::from_slice(&reply).map_err(|error| Stop::Failed(format!("the reply cannot be read: {error}")))?;
         match (reply.result, reply.error) {
             (_, Some(Fault { code: 8, message })) => Err(Stop::NotFound(message)),
-            (_, Some(Fault { code: 9 | 11 | 18 | 22 | 102 | -32602 | -32601 | -32600, message })) => Err(Stop::Refused(message)),
+            (_, Some(Fault { code: 102, message })) => Err(Stop::Unmet(message)),
+            (_, Some(Fault { code: 9 | 11 | 18 | 22 | -32602 | -32601 | -32600, message })) => Err(Stop::Refused(message)),
             (_, Some(Fault { message, .. })) => Err(Stop::Failed(message)),
             (result, None) => Ok(result.map_or_else(|| "null".to_owned(), |result| result.get().to_owned())),
         }

@@ -18,6 +18,9 @@ use crate::sqlite;
 
 /// The version of the protocol, semantic: a client written for one works with every later one of the same
 /// major version.
+///
+/// It is raised with the contract, which is the document without its words: `schema/contract.txt` says what this
+/// version stands for, and a test compares.
 pub const PROTOCOL_VERSION: &str = "1.0.0";
 
 /// The example of `initialize`: its params.

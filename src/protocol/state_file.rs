@@ -85,7 +85,8 @@ pub struct Import<'a> {
     #[serde(borrow, default)]
     #[schemars(with = "Option<serde_json::Value>")]
     pub state: Option<&'a RawValue>,
-    /// Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`.
+    /// Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. The items
+    /// of these come in the order in which the program's own `key(n)` gives them.
     #[serde(borrow, default)]
     pub path: Option<Cow<'a, str>>,
     /// The form; found out if left out.

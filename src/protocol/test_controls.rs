@@ -56,7 +56,8 @@ pub struct Fail<'a> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delay<'a> {
-    /// For how long the server waits before it handles the call, and everything after it, in milliseconds.
+    /// For how long the server waits before it handles the call, and everything after it, in milliseconds. The call can be
+    /// cancelled meanwhile.
     pub milliseconds: Count,
     /// Only calls of this method, by its full name such as `storage/setItem`.
     #[serde(borrow, default)]

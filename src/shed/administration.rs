@@ -191,14 +191,18 @@ impl Shed {
                 Error::NotFound(format!("file: there is no damaged file {name:?}; storage/check lists those of an origin"))
             })?;
         let read = Database::open_damaged(&file.path).map(|database| database.salvage());
-        match read {
-            Ok(salvaged) if salvaged.complete || !salvaged.items.is_empty() => Ok(salvaged),
-            _ => Err(Error::DataCorruption {
+        let salvaged = match read {
+            Ok(salvaged) if salvaged.complete || !salvaged.items.is_empty() => return Ok(salvaged),
+            _ => Database::salvage_without_first_page(&file.path).map_err(|error| unreadable(&file.path, &error))?,
+        };
+        if salvaged.items.is_empty() {
+            return Err(Error::DataCorruption {
                 message: format!("Nothing can be read out of {}; it was left as it is.", file.path.display()),
                 path: file.path,
                 moved_to: None,
-            }),
+            });
         }
+        Ok(salvaged)
     }
 }
 

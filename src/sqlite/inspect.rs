@@ -2,7 +2,9 @@
 
 #![allow(clippy::missing_errors_doc, reason = "every function here fails exactly when SQLite does")]
 
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -108,6 +110,29 @@ impl Database {
         Salvaged { items: found.into_iter().map(|(_, key, value)| (key, value)).collect(), complete }
     }
 
+    /// Reads the items of a damaged file whose first page says nothing of the others any more, by way of a
+    /// temporary copy with the first page of a new database: one schema gives the same first page each time but
+    /// for the counts in its header. It is never complete, because who damaged the first page may have damaged any.
+    ///
+    /// # Errors
+    /// When the copy cannot be made.
+    pub fn salvage_without_first_page(path: &Path) -> io::Result<Salvaged> {
+        if !fs::symlink_metadata(path)?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let directory = tempfile::tempdir()?;
+        let copy = directory.path().join("copy.sqlite");
+        fs::copy(path, &copy)?;
+        match fs::copy(with_suffix(path, "-wal"), with_suffix(&copy, "-wal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let first_page = new_first_page().map_err(io::Error::other)?;
+        fs::OpenOptions::new().write(true).open(&copy)?.write_all_at(&first_page, 0)?;
+        let read = Database::open_damaged(&copy).map(|database| database.salvage());
+        Ok(Salvaged { complete: false, ..read.unwrap_or_default() })
+    }
+
     /// Reads rows until the end or the first failure, and says whether it was a failure.
     fn walk(&self, sql: &str, from: i64) -> (Vec<FoundItem>, bool) {
         let mut found = Vec::new();
@@ -138,4 +163,22 @@ impl Database {
         }
         greatest
     }
+}
+
+/// The first page of a database with this program's schema, whatever its length.
+fn new_first_page() -> rusqlite::Result<Vec<u8>> {
+    /// Where the header has the number of pages. Zero leaves it to the length of the file.
+    const PAGE_COUNT: std::ops::Range<usize> = 28..32;
+    let mut database = Database::open_memory()?;
+    let size: u16 = database.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let mut page = database.connection.serialize("main")?.to_vec();
+    page.truncate(size.into());
+    page[PAGE_COUNT].fill(0);
+    Ok(page)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

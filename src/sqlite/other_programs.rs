@@ -11,25 +11,28 @@ use crate::state_file::Items;
 type Decode = fn(&[u8]) -> Vec<u8>;
 
 /// Reads the items of a file that Node's `--localstorage-file` names, or of a `local_storage` file of Deno, in
-/// the order in which they were added. `None` if it is neither's. Nothing is changed, and the program may be
-/// using the file.
+/// the order in which the program's own `key(n)` gives them. `None` if it is neither's. Nothing is changed or
+/// left beside the file, and the program may be using it.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn read_items(path: &Path) -> rusqlite::Result<Option<Items>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    // Who may write is the one who removes the empty WAL that reading creates. Where there is something to be
+    // recovered that would also change the database, which is left to its program.
+    let access = if is_at_rest(path) { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+    let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_handler(Some(super::wait_for_lock))?;
-    connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0;")?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0;")?;
     let has_table = |name: &str| {
         connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| {
             row.get::<_, bool>(0)
         })
     };
+    // Both programs list the keys by their index: Node's by the bytes of UTF-16, Deno's by those of UTF-8.
     let (sql, decode): (_, Decode) = if has_table("nodejs_webstorage")? {
-        ("SELECT key, value FROM nodejs_webstorage ORDER BY rowid", from_utf16le)
+        ("SELECT key, value FROM nodejs_webstorage ORDER BY key", from_utf16le)
     } else if has_table("data")? {
-        ("SELECT key, value FROM data ORDER BY rowid", |text| String::from_utf8_lossy(text).into_owned().into_bytes())
+        ("SELECT key, value FROM data ORDER BY key", |text| String::from_utf8_lossy(text).into_owned().into_bytes())
     } else {
         return Ok(None);
     };
@@ -42,4 +45,15 @@ pub fn read_items(path: &Path) -> rusqlite::Result<Option<Items>> {
         Ok((bytes(0)?, bytes(1)?))
     })?;
     items.collect::<rusqlite::Result<Vec<_>>>().map(Some)
+}
+
+/// Whether nobody uses a database and nothing is left that its program would have to recover.
+fn is_at_rest(path: &Path) -> bool {
+    // SQLite keeps its files beside the database itself, not beside a link to it.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    ["-wal", "-journal"].iter().all(|suffix| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        std::fs::symlink_metadata(beside).map_or(true, |metadata| metadata.len() == 0)
+    })
 }

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use webstorage_server::transcript::Framing;
 
+use crate::folder::Folder;
 use crate::peer::{PROGRAM, Peer};
 
 fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
@@ -58,6 +59,50 @@ fn items_are_set_read_and_removed() {
     expect(folder, &["delete", "http://localhost"], 0, "");
     expect(folder, &["delete", "http://localhost"], 1, "");
     expect(folder, &["origins", "--json"], 0, "");
+}
+
+/// Starts removing an item while somebody else writes.
+fn start_removing(directory: &Path, key: &str) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(["remove", key]).env("WEBSTORAGE_DIR", directory).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program was built")
+}
+
+#[test]
+fn one_of_several_processes_has_removed_an_item() {
+    let folder = Folder::new();
+    let temporary = folder.path().parent().expect("the storage directory is in a temporary one");
+    for round in 0..10 {
+        expect(temporary, &["set", "key", "value"], 0, "");
+        let database = rusqlite::Connection::open(folder.default_bottle()).expect("the file is a database");
+        database.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+        let removing = [(); 4].map(|()| start_removing(folder.path(), "key"));
+        // What started before has looked for the item when this has found it, or soon after.
+        expect(temporary, &["get", "key"], 0, "value\n");
+        database.execute_batch("COMMIT").expect("nothing was changed");
+        let mut codes = removing.map(|mut child| child.wait().expect("the program ends").code());
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(1), Some(1), Some(1)], "round {round}");
+    }
+}
+
+#[test]
+fn an_item_that_changes_meanwhile_is_removed() {
+    let folder = Folder::new();
+    let temporary = folder.path().parent().expect("the storage directory is in a temporary one");
+    expect(temporary, &["set", "key", "old"], 0, "");
+    for _ in 0..5 {
+        let database = rusqlite::Connection::open(folder.default_bottle()).expect("the file is a database");
+        database.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+        let mut removing = start_removing(folder.path(), "key");
+        expect(temporary, &["get", "key"], 0, "old\n");
+        database
+            .execute_batch("UPDATE item SET value = x'6E6577'; UPDATE area SET sequence = sequence + 1; COMMIT")
+            .expect("nobody else writes");
+        assert_eq!(removing.wait().expect("the program ends").code(), Some(0));
+        expect(temporary, &["get", "key"], 1, "");
+        expect(temporary, &["set", "key", "old"], 0, "");
+    }
 }
 
 #[test]
@@ -205,4 +250,26 @@ fn completions_and_manual_are_generated() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains(part), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["man", "--directory", folder.to_str().expect("the name is UTF-8")], 0, "");
+    let read = |name: &str| std::fs::read_to_string(folder.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let program = read("webstorage-server");
+    let named: Vec<String> = program.lines().filter_map(|line| line.strip_suffix("(1)")).map(|name| name.replace("\\-", "-")).collect();
+    assert!(named.contains(&"webstorage-server-get".to_owned()), "{named:?}");
+    for name in &named {
+        let page = read(name);
+        let version = format!(".TH {name} 1  \"webstorage-server {}\"", env!("CARGO_PKG_VERSION"));
+        assert!(page.contains(&version) && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        let command = name.strip_prefix("webstorage-server-").expect("every command is the program's");
+        expect(folder, &["man", command], 0, &page);
+    }
+    let pages = std::fs::read_dir(folder).expect("the folder can be read").count();
+    assert_eq!(pages, named.len() + 1, "the program's page names all others");
+    expect(folder, &["man", "frobnicate"], 2, "");
+    expect(folder, &["man", "--directory", "/dev/null/absent"], 4, "");
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use webstorage_server::transcript::Framing;
 
 use crate::backpressure::memory;
 use crate::client::{Client, Opened};
 use crate::folder::{Folder, beside};
-use crate::peer::PROGRAM;
+use crate::peer::{PROGRAM, Peer};
 
 fn descriptors(client: &Client) -> usize {
     fs::read_dir(format!("/proc/{}/fd", client.pid())).expect("the process runs").count()
@@ -152,4 +153,22 @@ fn a_lock_that_is_held_is_a_timeout_and_no_more() {
     drop(holder);
     reader.end();
     client.end();
+}
+
+#[test]
+fn an_area_without_ordinals_left_says_so_and_goes_on() {
+    let folder = Folder::new();
+    let mut peer = Peer::start(Framing::Lines, ["--storage-dir".as_ref(), folder.path().as_os_str()]);
+    let mut call = |method: &str, params: &str| peer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#));
+    let result = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+    call("storage/open", "[true]");
+    assert_eq!(call("setItem", r#"[1,"old","1"]"#), result("null"));
+    let database = Connection::open(folder.default_bottle()).expect("the file is a database");
+    database.execute("UPDATE area SET next = 1 << 40", []).expect("nobody else writes");
+    let refused = call("setItem", r#"[1,"new","1"]"#);
+    assert!(refused.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"Internal error: "#), "{refused}");
+    assert!(refused.contains("ordinals"), "{refused}");
+    assert_eq!(call("setItem", r#"[1,"old","2"]"#), result("null"));
+    assert_eq!(call("storage/entries", "[1]"), result(r#"[{"key":"old","value":"2"}]"#));
+    assert_eq!(call("storage/estimate", "[1]").split(',').nth(2), Some(r#""result":{"usage":8"#));
 }

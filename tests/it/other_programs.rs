@@ -3,38 +3,44 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use rusqlite::{Connection, params};
-use webstorage_server::transcript::Framing;
+use rusqlite::Connection;
+use webstorage_server::transcript::{Framing, Json};
 
+use crate::folder::beside;
 use crate::peer::Peer;
 
-fn utf16le(units: &[u16]) -> Vec<u8> {
-    units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
-}
+/// Files that these programs have written themselves, each with what the program says that it holds.
+const WRITTEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/other_programs");
 
 #[test]
-fn nodes_file_is_imported_exactly() {
-    let directory = tempfile::tempdir().expect("the temporary directory is writable");
-    let path = directory.path().join("node.db");
-    let database = Connection::open(&path).expect("the folder is writable");
-    // As Node 26 creates it.
-    database
-        .execute_batch(
-            "PRAGMA encoding='UTF-16le'; PRAGMA journal_mode=WAL; CREATE TABLE nodejs_webstorage_state(max_size INTEGER NOT NULL DEFAULT 10485760, total_size INTEGER NOT NULL, \
-             schema_version INTEGER NOT NULL DEFAULT 0, single_row_ INTEGER NOT NULL DEFAULT 1 CHECK(single_row_ = 1), PRIMARY KEY(single_row_)) STRICT;
-             CREATE TABLE nodejs_webstorage(key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(key)) STRICT;",
-        )
-        .expect("the schema is sound");
-    let hostile: &[(&[u16], &[u16])] = &[(&[0x7A], &[0xD800]), (&[], &[0x61, 0, 0x62]), (&[0xDFFF, 0xD83D, 0xDE00], &[])];
-    for (key, value) in hostile {
-        database.execute("INSERT INTO nodejs_webstorage VALUES (?1, ?2)", params![utf16le(key), utf16le(value)]).expect("the row is new");
+fn files_of_node_and_deno_are_imported_exactly() {
+    for name in ["node-22.4.0", "node-26.10.0", "deno-2.9.6"] {
+        let directory = tempfile::tempdir().expect("the temporary directory is writable");
+        let folder = directory.path().join("of the program");
+        fs::create_dir(&folder).expect("the folder is writable");
+        let original = fs::read(format!("{WRITTEN}/{name}.sqlite")).expect("the file is in the repository");
+        let path = folder.join("storage");
+        fs::write(&path, &original).expect("the folder is writable");
+
+        let entries = Json::parse(import(&directory, &path).as_bytes()).expect("replies are JSON");
+        let Some(Json::Array(entries)) = entries.member("result") else { panic!("{name}: entries are an array") };
+        let imported: Vec<Json> = entries
+            .iter()
+            .map(|entry| ["key", "value"].map(|member| entry.member(member).cloned().expect("an entry has both")))
+            .map(|pair| Json::Array(pair.into()))
+            .collect();
+        let held = fs::read(format!("{WRITTEN}/{name}.json")).expect("the file is in the repository");
+        let Ok(Json::Array(held)) = Json::parse(&held) else { panic!("{name}.json is an array") };
+        assert_eq!(imported.len(), held.len(), "{name}");
+        for (imported, held) in imported.iter().zip(&held) {
+            assert_eq!(imported, held, "{name}");
+        }
+
+        let left: Vec<_> =
+            fs::read_dir(&folder).expect("the folder can be read").map(|entry| entry.map(|entry| entry.file_name())).collect();
+        assert!(matches!(&left[..], [Ok(only)] if only == "storage"), "{name}: nothing is left beside the file: {left:?}");
+        assert!(fs::read(&path).expect("the file is there") == original, "{name}: the file is as it was");
     }
-    drop(database);
-    let entries = import(&directory, &path);
-    assert_eq!(
-        entries,
-        r#"{"jsonrpc":"2.0","id":3,"result":[{"key":"z","value":"\ud800"},{"key":"","value":"a\u0000b"},{"key":"\udfff😀","value":""}]}"#
-    );
 }
 
 #[test]
@@ -49,8 +55,19 @@ fn denos_file_is_imported_while_it_is_open() {
         )
         .expect("the schema is sound");
     let entries = import(&directory, &path);
-    assert_eq!(entries, r#"{"jsonrpc":"2.0","id":3,"result":[{"key":"z","value":"ñ😀"},{"key":"a\u0000b","value":""}]}"#);
+    assert_eq!(entries, r#"{"jsonrpc":"2.0","id":3,"result":[{"key":"a\u0000b","value":""},{"key":"z","value":"ñ😀"}]}"#);
+
+    // Its program was killed, and what it wrote is in the WAL only.
+    let left = directory.path().join("left");
+    fs::create_dir(&left).expect("the folder is writable");
+    let files = ["", "-wal"].map(|suffix| (beside(&path, suffix), beside(&left.join("local_storage"), suffix)));
+    for (from, to) in &files {
+        fs::copy(from, to).expect("the file is there");
+    }
     drop(database);
+    let before = files.each_ref().map(|(_, to)| fs::read(to).expect("the file is there"));
+    assert_eq!(import(&directory, &left.join("local_storage")), entries);
+    assert!(files.each_ref().map(|(_, to)| fs::read(to).expect("the file is there")) == before, "recovery is left to the program");
 }
 
 #[test]
@@ -85,7 +102,10 @@ fn start(directory: &tempfile::TempDir) -> Peer {
 /// Imports a file into the default origin, and gives the reply with its entries.
 fn import(directory: &tempfile::TempDir, path: &std::path::Path) -> String {
     let mut peer = start(directory);
-    let reply = peer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"storage/import","params":{{"path":"{}"}}}}"#, path.display()));
+    let reply = peer.call(&format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"storage/import","params":{{"path":"{}","mode":"replace"}}}}"#,
+        path.display()
+    ));
     assert!(reply.contains("\"areas\":[{"), "{reply}");
     peer.call(r#"{"jsonrpc":"2.0","id":2,"method":"storage/open","params":[true]}"#);
     peer.call(r#"{"jsonrpc":"2.0","id":3,"method":"storage/entries","params":[1]}"#)

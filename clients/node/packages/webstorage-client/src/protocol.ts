@@ -679,7 +679,7 @@ export type ExportParamsByPosition = [origins?: string[] | null, storages?: numb
 export interface ImportParams {
   /** The state, in any of the forms. */
   state?: unknown;
-  /** Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. */
+  /** Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. The items of these come in the order in which the program's own `key(n)` gives them. */
   path?: string | null;
   /** The form; found out if left out. */
   format?: StateFormat | null;
@@ -725,7 +725,7 @@ export type FailParamsByPosition = [error: SimulatedError, method?: string | nul
 
 /** Params of `test/delay`. */
 export interface DelayParams {
-  /** For how long the server waits before it handles the call, and everything after it, in milliseconds. */
+  /** For how long the server waits before it handles the call, and everything after it, in milliseconds. The call can be cancelled meanwhile. */
   milliseconds: Count;
   /** Only calls of this method, by its full name such as `storage/setItem`. */
   method?: string | null;
