@@ -163,7 +163,7 @@ impl Area {
         match self.cache.get(key) {
             Now::Item { value, .. } => return Ok(Some(value.to_vec())),
             Now::Absent => return Ok(None),
-            Now::Unknown => {}
+            Now::Large { .. } | Now::Unknown => {}
         }
         let found = database.item(self.id, key, sqlite::read_all)?;
         let item = found.as_ref().map(|(id, value)| (*id, value.as_slice()));
@@ -244,7 +244,12 @@ impl Area {
         let old = match self.cache.get(key) {
             Now::Item { id, value } => Some((id, look(&Stored::Small(value))?)),
             Now::Absent => None,
-            Now::Unknown => database.item(self.id, key, look)?,
+            // What has to be known of it is known, so that most of it need not be read.
+            Now::Large { id, units } if !self.recording => {
+                let is_same = new.map_or(Ok(false), |new| database.has_value(id, new))?;
+                Some((id, (is_same, units, None)))
+            }
+            Now::Large { .. } | Now::Unknown => database.item(self.id, key, look)?,
         };
         Ok(old.map(|(id, (is_same, units, value))| OldItem { id, is_same, units, value }))
     }
@@ -261,6 +266,7 @@ impl Area {
             Some(id) => writer.update(id, value)?,
             None => writer.insert(id, self.id, key, value)?,
         }
+        self.cache.learn_large(key, id, units(value));
         Ok(())
     }
 

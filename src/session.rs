@@ -8,8 +8,16 @@ use crate::sqlite::{AreaRow, Database};
 
 use rustc_hash::FxHashMap;
 
-/// Writes after which the long transaction is committed and begun anew, which frees its journal.
+/// Writes after which the long transaction is committed and begun anew, which frees its journal: a copy of every
+/// page that was changed.
 const COMMIT_AFTER: u32 = 4096;
+
+/// The same while the database has at most [`MAX_JOURNAL`] bytes. Copying pages is most of the cost of writing here
+/// and there in a large area, so a page is better copied once for many writes.
+const COMMIT_SMALL_AFTER: u32 = 16 * COMMIT_AFTER;
+
+/// Bytes that the journal may take, about.
+const MAX_JOURNAL: u64 = 16 << 20;
 
 /// Memory that the database may take besides four times the quotas of its areas, in bytes. Many tiny items
 /// need more memory than their quota counts.
@@ -155,7 +163,8 @@ impl Session {
             }
             self.areas.remove(&id);
             self.database.delete_area(id)?;
-            self.count_write()?;
+            // What the journal keeps of the area is of no use.
+            self.commit()?;
         }
         Ok(())
     }
@@ -267,10 +276,11 @@ impl Session {
     /// Commits now and then, and gives memory back that removed items have left.
     fn count_write(&mut self) -> Result<()> {
         self.writes += 1;
-        if self.writes >= COMMIT_AFTER {
-            self.commit()?;
+        if !self.writes.is_multiple_of(COMMIT_AFTER) {
+            return Ok(());
         }
-        Ok(())
+        let (_, all) = self.database.free_and_all_bytes()?;
+        if all > MAX_JOURNAL || self.writes >= COMMIT_SMALL_AFTER { self.commit() } else { Ok(()) }
     }
 
     /// Commits what was written and gives memory back if most of it is free.

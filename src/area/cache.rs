@@ -4,6 +4,10 @@
 //! the first is mostly a look into memory, and the second waits for the end of the transaction, when the
 //! statement is prepared once for all changes and an item that was changed often is written once.
 
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use crate::sqlite::{Database, ItemWriter};
@@ -14,6 +18,9 @@ const MAX_BYTES: usize = 512 << 10;
 /// Bytes of a key and its value above which an item is not kept: copying it costs more than reading it again.
 const MAX_ITEM: usize = 8 << 10;
 
+/// Keys up to which their hashes are kept when the cache is emptied.
+const MAX_HASHES: usize = 1 << 18;
+
 /// What an entry takes in memory besides its key and value, in bytes, about.
 const ENTRY_BYTES: usize = 128;
 
@@ -21,12 +28,23 @@ const ENTRY_BYTES: usize = 128;
 #[derive(Debug, Default)]
 pub struct Cache {
     /// What is known of keys. The others are as the database says.
-    entries: IndexMap<Box<[u8]>, Entry, foldhash::fast::RandomState>,
+    entries: IndexMap<Box<[u8]>, Entry, RandomState>,
     /// The places of the entries that are not as the database says.
     unwritten: Vec<usize>,
     bytes: usize,
-    /// Whether a key without an entry has no item.
-    complete: bool,
+    others: Others,
+}
+
+/// Which keys without an entry have items.
+#[derive(Debug, Default)]
+enum Others {
+    /// Only the database can tell.
+    #[default]
+    Unknown,
+    /// None.
+    None,
+    /// Those with these hashes, of which some may have been removed.
+    Among(HashSet<u64, RandomState>),
 }
 
 #[derive(Debug)]
@@ -44,6 +62,13 @@ pub enum Now<V> {
     Unknown,
     /// There is none.
     Absent,
+    /// One that is too large to be kept.
+    Large {
+        /// Its id.
+        id: i64,
+        /// The length of its value in 16-bit units.
+        units: u64,
+    },
     /// This one.
     Item {
         /// Its id.
@@ -63,7 +88,7 @@ impl Cache {
     /// Nothing is known; if the area `is_empty`, everything.
     #[must_use]
     pub fn new(is_empty: bool) -> Self {
-        Cache { complete: is_empty, ..Cache::default() }
+        Cache { others: if is_empty { Others::None } else { Others::Unknown }, ..Cache::default() }
     }
 
     /// What a key's item is.
@@ -72,8 +97,13 @@ impl Cache {
         match self.entries.get(key).map(|entry| &entry.now) {
             Some(Now::Item { id, value }) => Now::Item { id: *id, value },
             Some(Now::Absent) => Now::Absent,
-            None if self.complete => Now::Absent,
-            Some(Now::Unknown) | None => Now::Unknown,
+            Some(Now::Large { id, units }) => Now::Large { id: *id, units: *units },
+            Some(Now::Unknown) => Now::Unknown,
+            None => match &self.others {
+                Others::None => Now::Absent,
+                Others::Among(hashes) if !hashes.contains(&self.entries.hasher().hash_one(key)) => Now::Absent,
+                _ => Now::Unknown,
+            },
         }
     }
 
@@ -84,9 +114,26 @@ impl Cache {
     pub fn make_room(&mut self, database: &Database, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
         if self.bytes + ENTRY_BYTES + key.len() + value.len() > MAX_BYTES {
             self.write_out(database, area)?;
-            *self = Cache::default();
+            self.forget_entries();
         }
         Ok(())
+    }
+
+    /// Forgets the entries. Of an area that was empty when it was opened it stays known which keys have no item:
+    /// whoever fills one with many items should not have to ask for each whether it is there.
+    fn forget_entries(&mut self) {
+        let mut hashes = match std::mem::take(&mut self.others) {
+            Others::Unknown => None,
+            Others::None => Some(HashSet::default()),
+            Others::Among(hashes) => Some(hashes),
+        };
+        let state = self.entries.hasher().clone();
+        let with_items = self.entries.drain(..).filter(|(_, entry)| !matches!(entry.now, Now::Absent));
+        if let Some(hashes) = &mut hashes {
+            hashes.extend(with_items.map(|(key, _)| state.hash_one(key)));
+        }
+        self.others = hashes.filter(|hashes| hashes.len() <= MAX_HASHES).map_or(Others::Unknown, Others::Among);
+        self.bytes = 0;
     }
 
     /// Takes in what the database says of a key of which nothing was known.
@@ -129,10 +176,16 @@ impl Cache {
         if let Some((_, key, entry)) = self.entries.get_full_mut(key) {
             entry.write(&mut database.item_writer(), area, key)?;
             entry.now = Now::Unknown;
-        } else if self.complete {
+        } else {
+            // Without an entry a key could count as one without an item.
             self.put(key, None, Now::Unknown);
         }
         Ok(())
+    }
+
+    /// Takes in that the database has a large item, whose key was [given up](Cache::give_up) before.
+    pub fn learn_large(&mut self, key: &[u8], id: i64, units: u64) {
+        self.put(key, Some(id), Now::Large { id, units });
     }
 
     /// Writes what the database does not have yet.

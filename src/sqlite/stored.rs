@@ -78,6 +78,23 @@ impl Database {
         self.connection.blob_open(MAIN_DB, "item", "value", id, read_only)
     }
 
+    /// Whether the value of an item is `value`. Reads no further than to the first difference.
+    pub fn has_value(&self, id: i64, value: &[u8]) -> rusqlite::Result<bool> {
+        let blob = self.open_value(id, true)?;
+        if blob.len() != value.len() {
+            return Ok(false);
+        }
+        let mut chunk = vec![0; CHUNK];
+        for (at, expected) in (0..).step_by(CHUNK).zip(value.chunks(CHUNK)) {
+            let piece = &mut chunk[..expected.len()];
+            blob.read_at_exact(piece, at)?;
+            if piece != expected {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes a value whose place was just `made`. If that fails the whole transaction is rolled back, because a value
     /// that is half written must not stay; undoing it alone would need a copy of every page.
     pub(super) fn fill(&self, id: i64, value: &[u8], made: rusqlite::Result<usize>) -> rusqlite::Result<()> {
