@@ -183,8 +183,16 @@ impl Connection {
     pub fn answer<R: WriteResult>(&mut self, id: Option<&str>, handler: impl FnOnce(&mut Connection) -> Result<R>) {
         self.call_start = self.replies.bytes().len();
         self.awaits_commit = false;
-        let result = handler(self);
-        if let Err(error) = &result {
+        match handler(self) {
+            Ok(result) => self.reply(id, Ok(&result)),
+            Err(error) => self.reply(id, Err(&error)),
+        }
+    }
+
+    /// Writes the reply to a call that was handled. There is one of this for all methods, because every copy of it
+    /// makes the program larger.
+    fn reply(&mut self, id: Option<&str>, result: std::result::Result<&dyn WriteResult, &Error>) {
+        if let Err(error) = result {
             // The text of an error can quote what the client sent.
             tracing::debug!(
                 code = error.code_and_data().0.number(),
@@ -193,8 +201,8 @@ impl Connection {
             );
         }
         if let Some(id) = id {
-            let begun = self.replies.begin(id, result.as_ref().map_or(0, WriteResult::least_size));
-            match &result {
+            let begun = self.replies.begin(id, result.map_or(0, WriteResult::least_size));
+            match result {
                 Ok(result) => self.replies.succeed(&begun, result),
                 Err(error) => self.replies.fail(&begun, error),
             }

@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 /// [`Error::InvalidParams`] that names the param.
 pub fn parse<'a, P: Deserialize<'a>>(text: Option<&'a str>) -> Result<P> {
     let text = text.unwrap_or("{}");
-    serde_json::from_str(text).map_err(|error| explain::<P>(text, &error))
+    serde_json::from_str(text).map_err(|error| explain(text, &error, field_names::<P>()))
 }
 
-/// Parses again, slowly, to find out where the fault is.
-fn explain<'a, P: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Error {
+/// Says which param is wrong, and what was expected. `names` are the params in the order of positions.
+#[cold]
+fn explain(text: &str, error: &serde_json::Error, names: &[&str]) -> Error {
     let whole = |message: String| Error::InvalidParams { param: None, message };
     if !text.starts_with(['{', '[']) {
         return whole(format!("params must be an object or an array, found {}", shortened(text)));
     }
-    let names = field_names::<P>();
     let by_position = text.starts_with('[');
     if by_position && let Ok(given) = serde_json::from_str::<Vec<&RawValue>>(text) {
         if given.len() > names.len() {
@@ -31,22 +31,18 @@ fn explain<'a, P: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
             return Error::param(missing, format_args!("missing; expected the params {}", names.join(", ")));
         }
     }
-    let path = serde_path_to_error::deserialize::<_, P>(&mut serde_json::Deserializer::from_str(text))
-        .err()
-        .map(|error| error.path().to_string())
-        .unwrap_or_default();
+    let path = path_at(text, offset(text, error));
     let mut message = error.to_string();
     message.truncate(message.rfind(" at line").unwrap_or(message.len()));
-    // A missing or unknown field is named in the message, the path only leads to the object around it.
+    // A missing, unknown or repeated field is named in the message; the place is that of the object around it.
     let path = match message.split('`').nth(1) {
         Some(field)
             if message.starts_with("missing field") || message.starts_with("unknown field") || message.starts_with("duplicate field") =>
         {
-            match path.as_str() {
-                "" | "." => field.to_owned(),
-                // For an unknown field the path leads to the field itself.
-                path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
-                path => format!("{path}.{field}"),
+            if path.is_empty() {
+                field.to_owned()
+            } else {
+                format!("{path}.{field}")
             }
         }
         _ => path,
@@ -59,6 +55,81 @@ fn explain<'a, P: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
         _ => path,
     };
     Error::param(&param, message)
+}
+
+/// The byte at which reading stopped.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    before + error.column()
+}
+
+/// The way to the value at which reading stopped, such as `set[0].key`; empty for the whole. Reading stops before an
+/// array or object that is not expected, and behind any other value.
+fn path_at(text: &str, offset: usize) -> String {
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start();
+        let at = text.len() - rest.len();
+        match rest.bytes().next() {
+            _ if at >= offset && !matches!(steps.last(), Some(Step::Key(None))) => break,
+            Some(b'{') => {
+                steps.push(Step::Key(None));
+                rest = &rest[1..];
+            }
+            Some(b'[') => {
+                steps.push(Step::Index(0));
+                rest = &rest[1..];
+            }
+            Some(b'}' | b']') => {
+                steps.pop();
+                rest = &rest[1..];
+                // An object that lacks a field is found out at its end.
+                if at + 1 >= offset {
+                    break;
+                }
+            }
+            Some(b',') => {
+                match steps.last_mut() {
+                    Some(Step::Index(index)) => *index += 1,
+                    Some(Step::Key(key)) => *key = None,
+                    None => {}
+                }
+                rest = &rest[1..];
+            }
+            Some(b':') => rest = &rest[1..],
+            Some(_) => {
+                let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+                let Some(Ok(value)) = values.next() else { break };
+                let value = value.get();
+                let end = at + value.len();
+                match steps.last_mut() {
+                    Some(Step::Key(key @ None)) if end < offset => *key = Some(value.trim_matches('"')),
+                    _ if end >= offset => break,
+                    _ => {}
+                }
+                rest = &rest[value.len()..];
+            }
+            None => break,
+        }
+    }
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(Some(key)) if path.is_empty() => path.push_str(key),
+            Step::Key(Some(key)) => path.extend([".", key]),
+            Step::Key(None) => {}
+            Step::Index(index) => path.extend(["[", &index.to_string(), "]"]),
+        }
+    }
+    path
+}
+
+/// One step on the way to a value: into an object, and to the member of a name once that is known, or to an element of
+/// an array.
+enum Step<'a> {
+    Key(Option<&'a str>),
+    Index(usize),
 }
 
 fn shortened(text: &str) -> String {
@@ -103,7 +174,7 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{OfIndex, Open, SetItem};
+    use crate::protocol::{OfIndex, Open, SetItem, Transact};
 
     fn fault<'a, P: Deserialize<'a> + std::fmt::Debug>(text: &'a str) -> (Option<String>, String) {
         match parse::<P>(Some(text)) {
@@ -124,6 +195,17 @@ mod tests {
             (r#"[1,null,"a"]"#, "key"),
         ] {
             assert_eq!(fault::<SetItem<'_>>(text).0.as_deref(), Some(param), "{text}");
+        }
+        for (text, param) in [
+            (r#"{"storage":1,"set":[{"key":"a","value":"b"},{"key":"a"}]}"#, "set[1].value"),
+            (r#"{"storage":1,"set":[{"key":"a","value":"b"},{"key":[],"value":"c"}]}"#, "set[1].key"),
+            (r#"{"storage":1,"set":[{"key":"a","value":"b","x":1}]}"#, "set[0].x"),
+            ("{\"storage\":1,\n\"set\":[ 5 ]}", "set[0]"),
+            (r#"{"storage":1,"remove":["a",{"b":[1]}]}"#, "remove[1]"),
+            (r#"{"storage":1,"remove":{}}"#, "remove"),
+            (r#"[1,[],[{"key":"a","value":false}]]"#, "set[0].value"),
+        ] {
+            assert_eq!(fault::<Transact<'_>>(text).0.as_deref(), Some(param), "{text}");
         }
         assert_eq!(fault::<OfIndex>(r#"{"storage":1,"index":4294967296}"#).0.as_deref(), Some("index"));
         assert_eq!(fault::<OfIndex>("[1,-1]").1, "index: invalid value: integer `-1`, expected an integer from 0 to 4294967295");

@@ -224,7 +224,7 @@ impl Replies {
     }
 
     /// Ends a reply with a result.
-    pub fn succeed(&mut self, begun: &Begun, result: &impl WriteResult) {
+    pub fn succeed(&mut self, begun: &Begun, result: &dyn WriteResult) {
         self.buffer.extend_from_slice(b",\"result\":");
         result.write(self.ill_formed, &mut self.buffer);
         self.end(begun);
