@@ -1,4 +1,5 @@
 import { DirectView } from "./direct-area.js";
+import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
@@ -18,6 +19,8 @@ export interface HostOptions {
 
 /** Who takes in the events of one subscription. */
 interface Listener {
+  /** Takes an event in at once if that does not show, even in the middle of a script; else returns false. */
+  confirm(event: CompleteEvent): boolean;
   apply(event: CompleteEvent): void;
   /** Events were missed. */
   reload(): void;
@@ -41,6 +44,10 @@ export class AreaHost {
     this.#mode = options.mode;
     this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
     this.#connection.ondeath = ondeath;
+    this.#connection.onarrival = (line) => {
+      const event = eventIn(line);
+      return event !== undefined && this.#listeners.get(event.subscription)?.confirm(event) === true;
+    };
     this.#connection.onnotification = ({ method, params }) => {
       const listener = this.#listeners.get((params as { subscription?: number }).subscription ?? -1);
       if (method === "storage/event") listener?.apply(params as CompleteEvent);

@@ -3,7 +3,7 @@ import { quotaFailure, StorageFailure } from "./failure.js";
 import { Items } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
-import type { Posted, SyncConnection } from "./sync-connection.js";
+import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
 import type { Opened } from "./protocol.js";
 import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
@@ -31,6 +31,11 @@ export class MirroredArea {
   readonly #subscription: number | undefined;
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
+  /** For an area in memory: the last write of each key, as long as it may not have been sent. */
+  readonly #latest = new Map<string, PostedCall>();
+  /** No less than the usage the server has seen or will see since `#round` began. */
+  #peak = 0;
+  #round = -1;
   #settling: NodeJS.Timeout | undefined;
   #disposed: () => void;
 
@@ -69,11 +74,11 @@ export class MirroredArea {
 
   close(view: MirroredView): void {
     if (!this.#views.delete(view) || !this.#connection.alive) return;
-    if (view.handle !== this.#opened.storage) this.post("storage/close", `[${view.handle}]`);
+    if (view.handle !== this.#opened.storage) this.#post("storage/close", view.handle);
     if (this.#views.size > 0) return;
     clearTimeout(this.#settling);
-    if (!this.#address.persistent) this.post("storage/clear", `[${this.#opened.storage}]`);
-    this.post("storage/close", `[${this.#opened.storage}]`);
+    if (!this.#address.persistent) this.#post("storage/clear", this.#opened.storage);
+    this.#post("storage/close", this.#opened.storage);
     this.#disposed();
   }
 
@@ -85,16 +90,23 @@ export class MirroredArea {
     if (growth > 0 && items.usage + growth > this.#opened.quota) {
       throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
     }
-    this.post("storage/setItem", `[${view.handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
-    items.set(key, value);
-    this.#pending?.wrote(key, value, old === undefined);
+    if (this.#pending !== undefined) {
+      this.#post("storage/setItem", view.handle, key, value);
+      this.#pending.wrote(key, value, old === undefined);
+      items.set(key, value);
+    } else {
+      if (!this.#replaces(key, value, growth)) this.#latest.set(key, this.#post("storage/setItem", view.handle, key, value));
+      items.set(key, value);
+      this.#peak = Math.max(this.#peak, items.usage);
+    }
     if (!silent) this.#broadcast(view, key, old ?? null, value);
   }
 
   removeItem(view: MirroredView, key: string): void {
     const old = this.#items.get(key);
     if (old === undefined) return;
-    this.post("storage/removeItem", `[${view.handle},${JSON.stringify(key)}]`);
+    this.#post("storage/removeItem", view.handle, key);
+    this.#latest.delete(key);
     this.#items.delete(key);
     this.#pending?.wrote(key, null, false);
     this.#broadcast(view, key, old, null);
@@ -102,15 +114,48 @@ export class MirroredArea {
 
   clear(view: MirroredView, silent = false): void {
     if (this.#items.length === 0) return;
-    this.post("storage/clear", `[${view.handle}]`);
+    this.#post("storage/clear", view.handle);
+    this.#latest.clear();
     this.#items.clear();
     this.#pending?.cleared();
     if (!silent) this.#broadcast(view, null, null, null);
   }
 
-  post(method: string, params: string): void {
-    this.#connection.post(method, params, this.#owner);
+  #post(method: string, handle: number, key?: string, value?: string): PostedCall {
+    const call = this.#connection.post(this.#owner, method, handle, key, value);
     if (this.#pending !== undefined) this.#settle();
+    return call;
+  }
+
+  /**
+   * Gives the last write of a key another value if it has not been sent. Nobody can tell: an area in memory
+   * has no other readers, and ends with the server. The server must not see more than the quota in between,
+   * and it sees the larger value earlier.
+   */
+  #replaces(key: string, value: string, growth: number): boolean {
+    if (this.#round !== this.#connection.round) {
+      this.#round = this.#connection.round;
+      this.#peak = this.#items.usage;
+      this.#latest.clear();
+      return false;
+    }
+    const call = this.#latest.get(key);
+    if (call === undefined || call.sent || this.#peak + growth > this.#opened.quota) return false;
+    call.value = value;
+    this.#peak += Math.max(0, growth);
+    return true;
+  }
+
+  /**
+   * Takes in the event of an own write in the middle of a script, when that changes nothing here. False for
+   * every other event, which has to wait for a task of its own.
+   */
+  confirm({ key, oldValue, newValue }: CompleteEvent): boolean {
+    const pending = this.#pending;
+    if (pending === undefined || !pending.confirms(key, oldValue, newValue)) return false;
+    pending.judge(key, newValue);
+    if (key !== null && oldValue === null && newValue !== null) pending.placed(key);
+    return true;
   }
 
   /** Takes in a change that the server reports, own changes included. */
@@ -126,6 +171,9 @@ export class MirroredArea {
   /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
   reload(): void {
     this.#connection.flush();
+    // The events of own writes came before their answers, and what they say is in what is read now: taken
+    // for changes by others they would bring old values back.
+    this.#connection.discard(({ params }) => (params as { subscription?: number }).subscription === this.#subscription);
     this.#pending?.forget();
     const before = new Map(this.#items.entries());
     this.#items.clear();
