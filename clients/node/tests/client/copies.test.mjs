@@ -95,12 +95,15 @@ test("three copies end like the server, in content and in order, whatever the in
       const event = copy.wire.events.shift();
       const before = [...copy.area.items.entries()];
       // What is taken in in the middle of a script must not show there.
-      if (random(2) === 0 && copy.area.confirm(event)) assert.deepEqual([...copy.area.items.entries()], before, `round ${round}`);
+      if (random(2) === 0 && copy.area.arrive(event, true)) assert.deepEqual([...copy.area.items.entries()], before, `round ${round}`);
       else copy.area.apply(event);
     };
     // The server drops what a client is too slow to read, and says so.
     const overflow = (copy) => {
       copy.wire.events.splice(random(copy.wire.events.length + 1));
+      assert.equal(copy.area.miss(), false);
+      for (const event of copy.wire.events) assert.ok(copy.area.arrive(event, false));
+      assert.equal(copy.area.miss(), true);
       copy.area.reload();
       unsettled.delete(copy);
       assert.deepEqual([...copy.area.items.entries()], [...order.items], `round ${round}`);

@@ -72,7 +72,12 @@ export class DirectView implements View {
   }
 
   /** Every event is told to the document, which is a task of its own. */
-  confirm(): boolean {
+  arrive(): boolean {
+    return false;
+  }
+
+  /** The document is told in its turn. */
+  miss(): boolean {
     return false;
   }
 

@@ -36,6 +36,8 @@ export class MirroredArea {
   /** No less than the usage the server has seen or will see since `#round` began. */
   #peak = 0;
   #round = -1;
+  /** Whether the server has dropped events, and the copy is to be read again. */
+  #missed = false;
   #settling: NodeJS.Timeout | undefined;
   #disposed: () => void;
 
@@ -148,14 +150,22 @@ export class MirroredArea {
 
   /**
    * Takes in the event of an own write in the middle of a script, when that changes nothing here. False for
-   * every other event, which has to wait for a task of its own.
+   * every other event, which has to wait for a task of its own, except when all is read again before it.
    */
-  confirm({ key, oldValue, newValue }: CompleteEvent): boolean {
+  arrive({ key, oldValue, newValue }: CompleteEvent, first: boolean): boolean {
+    if (this.#missed) return true;
     const pending = this.#pending;
-    if (pending === undefined || !pending.confirms(key, oldValue, newValue)) return false;
+    if (!first || pending === undefined || !pending.confirms(key, oldValue, newValue)) return false;
     pending.judge(key, newValue);
     if (key !== null && oldValue === null && newValue !== null) pending.placed(key);
     return true;
+  }
+
+  /** Events were missed: until the copy is read again, more of them are of no use. True if that is known. */
+  miss(): boolean {
+    const known = this.#missed;
+    this.#missed = true;
+    return known;
   }
 
   /** Takes in a change that the server reports, own changes included. */
@@ -171,6 +181,7 @@ export class MirroredArea {
   /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
   reload(): void {
     this.#connection.flush();
+    this.#missed = false;
     // The events of own writes came before their answers, and what they say is in what is read now: taken
     // for changes by others they would bring old values back.
     this.#connection.discard(({ params }) => (params as { subscription?: number }).subscription === this.#subscription);

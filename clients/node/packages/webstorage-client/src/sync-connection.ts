@@ -70,6 +70,7 @@ const RETRY = 256;
 const BACKLOG = 4 * 1024 * 1024;
 // What a call takes in the backlog beside its key and its value.
 const CALL = 80;
+const LONGER = 15;
 const CHUNK = 32 * 1024;
 // A text of at most this many units fits into the buffer that is kept for sending.
 const SHORT = 48 * 1024;
@@ -126,10 +127,10 @@ export class SyncConnection {
   #dead: StorageFailure | undefined;
 
   /**
-   * Called for the line of a notification as soon as it was read, unless others wait before it: perhaps in
-   * the middle of a script. True means that it was taken in, which must not show.
+   * Called for the line of a notification as soon as it was read, perhaps in the middle of a script; `first`
+   * says that no other waits before it. True means that it was taken in, which must not show.
    */
-  onarrival: ((line: string) => boolean) | undefined;
+  onarrival: ((line: string, first: boolean) => boolean) | undefined;
   /** Called between tasks for every other notification. */
   onnotification: ((notification: Notification) => void) | undefined;
   /** Called once when the server is gone although nobody closed the connection. */
@@ -405,7 +406,8 @@ export class SyncConnection {
       }
       // The server stops reading while its answers are not read, so they have to be.
       while (this.#readAvailable()) attempt = 0;
-      pause(attempt);
+      // A program that is only held back can let the server take a good part of what is in the FIFO.
+      pause(rest > 0 ? attempt + LONGER : attempt);
       if (attempt++ === 0) since = performance.now();
       else if (performance.now() - since > this.#timeout) this.#giveUp();
     }
@@ -491,7 +493,7 @@ export class SyncConnection {
   }
 
   #take(line: string): void {
-    if (this.#notifications.length === this.#delivered && line.startsWith(NOTIFICATION) && this.onarrival?.(line) === true) return;
+    if (line.startsWith(NOTIFICATION) && this.onarrival?.(line, this.#notifications.length === this.#delivered) === true) return;
     const message = JSON.parse(line) as { id?: number; method?: string; params?: unknown; result?: unknown; error?: RpcError };
     if (message.method !== undefined) {
       this.#notifications.push({ method: message.method, params: message.params });
