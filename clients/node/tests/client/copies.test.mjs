@@ -147,14 +147,14 @@ test("an area in memory sends the last of several waiting writes, and the server
       round: 0,
       call: () => ({ storage: 1, length: 0, quota: QUOTA }),
       post(owner, method, handle, key, value) {
-        const call = { method, key, value, sent: false };
+        const call = { method, key, value, final: false };
         waiting.push(call);
         return call;
       },
       sendOne() {
         const call = waiting.shift();
         if (call === undefined) return;
-        call.sent = true;
+        call.final = true;
         if (call.method === "storage/clear") server.clear();
         else if (call.method === "storage/removeItem") server.delete(call.key);
         else server.set(call.key, call.value);

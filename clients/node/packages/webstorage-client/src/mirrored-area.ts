@@ -14,6 +14,11 @@ const { setTimeout, clearTimeout } = globalThis;
 const SETTLE = 500;
 const SETTLE_LIMIT = 2;
 
+// A program that is killed loses at most the writes of one group and what the server was too slow to read.
+// Nothing of an area in memory outlives the program, and each exchange may cost it the processor.
+const GROUP = 64;
+const GROUP_IN_MEMORY = 1024;
+
 /** Told about a write that the server refused after the copy had accepted it. */
 export type WriteRefused = (failure: StorageFailure) => void;
 
@@ -31,6 +36,7 @@ export class MirroredArea {
   readonly #subscription: number | undefined;
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
+  readonly #owner: Posted;
   /** For an area in memory: the last write of each key, as long as it may not have been sent. */
   readonly #latest = new Map<string, PostedCall>();
   /** No less than the usage the server has seen or will see since `#round` began. */
@@ -46,6 +52,7 @@ export class MirroredArea {
     this.#address = address;
     this.#refused = refused;
     this.#disposed = disposed;
+    this.#owner = { group: address.persistent ? GROUP : GROUP_IN_MEMORY, refused: (failure) => this.#undo(failure) };
     this.#opened = openArea(connection, address);
     // An area in memory belongs to this connection, so nobody else changes it.
     this.#subscription = address.persistent ? subscribe(connection, this.#opened.storage, true) : undefined;
@@ -108,7 +115,9 @@ export class MirroredArea {
     const old = this.#items.get(key);
     if (old === undefined) return;
     this.#post("storage/removeItem", view.handle, key);
-    this.#latest.delete(key);
+    // Not taken out: a Map that loses a key and gets one again rebuilds itself each time.
+    const latest = this.#latest.get(key);
+    if (latest !== undefined) latest.final = true;
     this.#items.delete(key);
     this.#pending?.wrote(key, null, false);
     this.#broadcast(view, key, old, null);
@@ -142,7 +151,7 @@ export class MirroredArea {
       return false;
     }
     const call = this.#latest.get(key);
-    if (call === undefined || call.sent || this.#peak + growth > this.#opened.quota) return false;
+    if (call === undefined || call.final || this.#peak + growth > this.#opened.quota) return false;
     call.value = value;
     this.#peak += Math.max(0, growth);
     return true;
@@ -197,20 +206,18 @@ export class MirroredArea {
     for (const [key, oldValue] of before) this.#deliver({ key, oldValue, newValue: null, url: "" });
   }
 
-  readonly #owner: Posted = {
-    refused: (failure) => {
-      this.#refused(
-        new StorageFailure(
-          failure.name,
-          `The storage server refused a change that was already visible here: ${failure.message} The change is undone; the area shows what the server has.`,
-          failure.numbers,
-        ),
-      );
-      globalThis.queueMicrotask(() => {
-        if (this.#connection.alive) this.reload();
-      });
-    },
-  };
+  #undo(failure: StorageFailure): void {
+    this.#refused(
+      new StorageFailure(
+        failure.name,
+        `The storage server refused a change that was already visible here: ${failure.message} The change is undone; the area shows what the server has.`,
+        failure.numbers,
+      ),
+    );
+    globalThis.queueMicrotask(() => {
+      if (this.#connection.alive) this.reload();
+    });
+  }
 
   #fill(): void {
     for (const [key, value] of allEntries(this.#connection, this.#opened.storage)) this.#items.set(key, value);

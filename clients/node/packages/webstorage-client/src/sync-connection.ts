@@ -18,8 +18,11 @@ export interface SyncConnectionOptions {
   blocking: boolean;
 }
 
-/** Who is told of a posted call that the server refused. */
+/** Who posts calls. */
 export interface Posted {
+  /** How many calls may wait before they are sent in the middle of a microtask. */
+  readonly group: number;
+  /** Called when the server refused one. */
   refused(failure: StorageFailure): void;
 }
 
@@ -32,9 +35,10 @@ export class PostedCall {
   readonly method: string;
   readonly handle: number;
   readonly key: string | undefined;
-  /** May be replaced until the call was sent. */
+  /** May be replaced as long as it is not final. */
   value: string | undefined;
-  sent = false;
+  /** Set when the call is sent, or before that by who posted it. */
+  final = false;
 
   constructor(owner: Posted, method: string, handle: number, key: string | undefined, value: string | undefined) {
     this.owner = owner;
@@ -59,15 +63,14 @@ export interface Notification {
   params: unknown;
 }
 
-// Posted calls are sent at the end of the current microtask, or earlier in groups of this many, so
-// that a program that is killed loses at most the writes of one group.
-const GROUP = 64;
-// How many more calls are posted before a FIFO that was full is tried again: each vain attempt costs as
-// much as some ten calls.
-const RETRY = 256;
+// How many more calls are posted before a FIFO that was full is tried again. Each attempt may wake the
+// server, which on a busy machine costs the script its processor for milliseconds; and this many events
+// are few enough for the server to keep.
+const RETRY = 2048;
 // A program that writes faster than the server reads gets this far ahead of it, in UTF-16 units, and is
-// let go on when half of it was sent.
-const BACKLOG = 4 * 1024 * 1024;
+// held back until some of it was sent.
+const BACKLOG = 16 * 1024 * 1024;
+const RELIEF = 1024 * 1024;
 // What a call takes in the backlog beside its key and its value.
 const CALL = 80;
 const LONGER = 15;
@@ -110,8 +113,8 @@ export class SyncConnection {
   #backlog: (PostedCall | string)[] = [];
   #sent = 0;
   #backlogUnits = 0;
-  /** How many calls may wait before they are sent in the middle of a script. */
-  #due = GROUP;
+  /** How many calls are to wait before a FIFO that was full is tried again. */
+  #due = 0;
   #round = 0;
   /** What the FIFO had no room for yet. */
   #unwritten: Buffer | undefined;
@@ -201,8 +204,8 @@ export class SyncConnection {
   post(owner: Posted, method: string, handle: number, key?: string, value?: string): PostedCall {
     if (this.#dead !== undefined) throw this.#dead;
     // Before the call is there, since its caller knows of it only afterwards and of its answer after that.
-    if (this.#backlogUnits > BACKLOG) this.#writeAll(BACKLOG / 2);
-    else if (this.#backlog.length - this.#sent >= this.#due) this.#exchange();
+    if (this.#backlogUnits > BACKLOG) this.#writeAll(BACKLOG - RELIEF);
+    else if (this.#backlog.length - this.#sent >= Math.max(owner.group, this.#due)) this.#exchange();
     const call = new PostedCall(owner, method, handle, key, value);
     this.#backlog.push(call);
     this.#backlogUnits += CALL + (key?.length ?? 0) + (value?.length ?? 0);
@@ -306,7 +309,7 @@ export class SyncConnection {
   /** Moves the backlog towards the server as far as the FIFO has room. */
   #pump(): void {
     if (this.#dead !== undefined) return;
-    this.#due = GROUP;
+    this.#due = 0;
     while (this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
       this.#unwritten ??= this.#nextChunk();
       let moved: boolean;
@@ -344,7 +347,7 @@ export class SyncConnection {
         text += next;
         continue;
       }
-      next.sent = true;
+      next.final = true;
       text += next.encode(this.#nextId++);
       this.#unanswered.push(next.owner);
     }
