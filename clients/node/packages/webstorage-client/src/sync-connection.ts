@@ -67,6 +67,9 @@ export interface Notification {
 // server, which on a busy machine costs the script its processor for milliseconds; and this many events
 // are few enough for the server to keep.
 const RETRY = 2048;
+// Sending takes about a microsecond for each call, in milliseconds. More than this means that the server
+// has got the processor of the script, and groups of twice the size are sent from then on in this turn.
+const SLOW = 0.004;
 // A program that writes faster than the server reads gets this far ahead of it, in UTF-16 units, and is
 // held back until some of it was sent.
 const BACKLOG = 16 * 1024 * 1024;
@@ -115,6 +118,8 @@ export class SyncConnection {
   #backlogUnits = 0;
   /** How many calls are to wait before a FIFO that was full is tried again. */
   #due = 0;
+  /** How many calls are to wait in this turn, because sending has cost too much. */
+  #enough = 0;
   #round = 0;
   /** What the FIFO had no room for yet. */
   #unwritten: Buffer | undefined;
@@ -205,7 +210,7 @@ export class SyncConnection {
     if (this.#dead !== undefined) throw this.#dead;
     // Before the call is there, since its caller knows of it only afterwards and of its answer after that.
     if (this.#backlogUnits > BACKLOG) this.#writeAll(BACKLOG - RELIEF);
-    else if (this.#backlog.length - this.#sent >= Math.max(owner.group, this.#due)) this.#exchange();
+    else if (this.#backlog.length - this.#sent >= Math.max(owner.group, this.#due, this.#enough)) this.#exchange();
     const call = new PostedCall(owner, method, handle, key, value);
     this.#backlog.push(call);
     this.#backlogUnits += CALL + (key?.length ?? 0) + (value?.length ?? 0);
@@ -213,6 +218,7 @@ export class SyncConnection {
       this.#scheduled = true;
       queueMicrotask(() => {
         this.#scheduled = false;
+        this.#enough = 0;
         this.#pump();
       });
     }
@@ -298,7 +304,10 @@ export class SyncConnection {
    * at its end, and it drops events for a client that leaves more than a megabyte of them unread.
    */
   #exchange(): void {
+    const calls = this.#backlog.length - this.#sent;
+    const start = performance.now();
     this.#pump();
+    if (performance.now() - start > calls * SLOW) this.#enough = Math.min(2 * calls, RETRY);
     if (this.#dead === undefined && this.#firstUnanswered < this.#unanswered.length) {
       while (this.#readAvailable());
       this.#deliverLater();
