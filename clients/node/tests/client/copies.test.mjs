@@ -7,6 +7,7 @@ import { test } from "node:test";
 const require = createRequire(import.meta.url);
 const dist = require.resolve("webstorage-client");
 const { MirroredArea } = require(dist.replace(/index\.js$/, "mirrored-area.js"));
+const { eventIn } = require(dist.replace(/index\.js$/, "event-line.js"));
 const { PendingWrites } = require(dist.replace(/index\.js$/, "pending-writes.js"));
 
 /** What the server does with changes: applies them in one order and tells every connection of each. */
@@ -50,8 +51,13 @@ class Wire {
     return [...this.order.items].map(([key, value]) => ({ key, value }));
   }
 
-  post(method, params) {
-    this.posted.push([method, JSON.parse(params)]);
+  post(owner, method, ...params) {
+    this.posted.push([method, params]);
+  }
+
+  /** What is read of a copy's area is newer than the events that have come. */
+  discard(which) {
+    this.events = this.events.filter((event) => !which({ params: { subscription: 1, ...event } }));
   }
 
   commitOne() {
@@ -85,7 +91,22 @@ test("three copies end like the server, in content and in order, whatever the in
     });
     const takeEvent = (copy) => {
       current = copy;
-      if (copy.wire.events.length > 0) copy.area.apply(copy.wire.events.shift());
+      if (copy.wire.events.length === 0) return;
+      const event = copy.wire.events.shift();
+      const before = [...copy.area.items.entries()];
+      // What is taken in in the middle of a script must not show there.
+      if (random(2) === 0 && copy.area.arrive(event, true)) assert.deepEqual([...copy.area.items.entries()], before, `round ${round}`);
+      else copy.area.apply(event);
+    };
+    // The server drops what a client is too slow to read, and says so.
+    const overflow = (copy) => {
+      copy.wire.events.splice(random(copy.wire.events.length + 1));
+      assert.equal(copy.area.miss(), false);
+      for (const event of copy.wire.events) assert.ok(copy.area.arrive(event, false));
+      assert.equal(copy.area.miss(), true);
+      copy.area.reload();
+      unsettled.delete(copy);
+      assert.deepEqual([...copy.area.items.entries()], [...order.items], `round ${round}`);
     };
     for (let step = 40 + random(40); step > 0; step--) {
       const copy = copies[random(3)];
@@ -97,6 +118,7 @@ test("three copies end like the server, in content and in order, whatever the in
         else if (change < 18) copy.view.removeItem(key);
         else copy.view.clear();
       } else if (action < 7) copy.wire.commitOne();
+      else if (random(30) === 0) overflow(copy);
       else takeEvent(copy);
     }
     for (const { wire } of copies) wire.flush();
@@ -108,5 +130,80 @@ test("three copies end like the server, in content and in order, whatever the in
       copy.view.dispose();
     }
     unsettled.clear();
+  }
+});
+
+test("an area in memory sends the last of several waiting writes, and the server never sees more than the quota", () => {
+  let state = 5;
+  const random = (below) => (state = (state * 48271) % 2147483647) % below;
+  const QUOTA = 60;
+  let replaced = 0;
+  for (let round = 0; round < 500; round++) {
+    const server = new Map();
+    const usage = () => [...server].reduce((sum, [key, value]) => sum + 2 * (key.length + value.length), 0);
+    let waiting = [];
+    const connection = {
+      alive: true,
+      round: 0,
+      call: () => ({ storage: 1, length: 0, quota: QUOTA }),
+      post(owner, method, handle, key, value) {
+        const call = { method, key, value, final: false };
+        waiting.push(call);
+        return call;
+      },
+      sendOne() {
+        const call = waiting.shift();
+        if (call === undefined) return;
+        call.final = true;
+        if (call.method === "storage/clear") server.clear();
+        else if (call.method === "storage/removeItem") server.delete(call.key);
+        else server.set(call.key, call.value);
+        assert.ok(usage() <= QUOTA, `round ${round}`);
+        if (waiting.length === 0) this.round++;
+      },
+    };
+    const area = new MirroredArea(connection, { persistent: false, origin: "o" }, assert.fail, () => undefined);
+    const view = area.open({ url: "", emitSelf: false, deliver: () => undefined });
+    for (let step = 60; step > 0; step--) {
+      const [key, action] = [`k${random(4)}`, random(12)];
+      const before = waiting.length;
+      const old = view.getItem(key);
+      const value = "v".repeat(random(14));
+      if (action < 8) {
+        try {
+          view.setItem(key, value);
+          if (value !== old && waiting.length === before) replaced++;
+        } catch (error) {
+          assert.equal(error.name, "QuotaExceededError");
+        }
+      } else if (action < 9) view.removeItem(key);
+      else if (action < 10 && random(5) === 0) view.clear();
+      else connection.sendOne();
+    }
+    while (waiting.length > 0) connection.sendOne();
+    assert.deepEqual([...server], [...area.items.entries()], `round ${round}`);
+  }
+  assert.ok(replaced > 1000, `${replaced} writes were replaced`);
+});
+
+test("an event is read without a parser as a parser reads it, or not at all", () => {
+  const line = (members) =>
+    JSON.stringify({ jsonrpc: "2.0", method: "storage/event", params: { subscription: 7, storage: 12, sequence: 345, ...members } });
+  const url = "http://localhost/";
+  for (const event of [
+    { key: "k", oldValue: null, newValue: "v", url },
+    { key: "", oldValue: "", newValue: null, url },
+    { key: null, oldValue: null, newValue: null, url: "" },
+    { key: "null", oldValue: "é\u2028\ud83d\ude00", newValue: '{}],"url":', url },
+    { key: 'a"b', oldValue: "\n", newValue: "\\", url },
+    { key: "\ud800", oldValue: null, newValue: "", url },
+  ]) {
+    const text = line(event);
+    assert.deepEqual(eventIn(text), text.includes("\\") ? undefined : JSON.parse(text).params);
+  }
+  const good = line({ key: "k", oldValue: null, newValue: "v", url });
+  for (let end = 0; end < good.length; end++) assert.equal(eventIn(good.slice(0, end)), undefined);
+  for (const other of [`${good} `, line({ key: "k", url }), line({ key: "k", oldValue: 1, newValue: "v", url }), good.replace("storage/event", "storage/overflow")]) {
+    assert.equal(eventIn(other), undefined);
   }
 });

@@ -1,4 +1,5 @@
 import { DirectView } from "./direct-area.js";
+import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
@@ -16,8 +17,14 @@ export interface HostOptions {
   timeout: number;
 }
 
+const OVERFLOW = '{"jsonrpc":"2.0","method":"storage/overflow","params":{"subscription":';
+
 /** Who takes in the events of one subscription. */
 interface Listener {
+  /** Takes an event in at once if that does not show, even in the middle of a script; else returns false. */
+  arrive(event: CompleteEvent, first: boolean): boolean;
+  /** Events were missed, which `reload` will be called for later unless this returns true. */
+  miss(): boolean;
   apply(event: CompleteEvent): void;
   /** Events were missed. */
   reload(): void;
@@ -41,6 +48,12 @@ export class AreaHost {
     this.#mode = options.mode;
     this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
     this.#connection.ondeath = ondeath;
+    this.#connection.onarrival = (line, first) => {
+      const event = eventIn(line);
+      if (event !== undefined) return this.#listeners.get(event.subscription)?.arrive(event, first) === true;
+      if (!line.startsWith(OVERFLOW)) return false;
+      return this.#listeners.get(parseInt(line.slice(OVERFLOW.length)))?.miss() === true;
+    };
     this.#connection.onnotification = ({ method, params }) => {
       const listener = this.#listeners.get((params as { subscription?: number }).subscription ?? -1);
       if (method === "storage/event") listener?.apply(params as CompleteEvent);

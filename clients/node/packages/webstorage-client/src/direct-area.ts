@@ -71,6 +71,16 @@ export class DirectView implements View {
     for (const [key, value] of entries) this.#connection.call("storage/setItem", [this.#handle, key, value]);
   }
 
+  /** Every event is told to the document, which is a task of its own. */
+  arrive(): boolean {
+    return false;
+  }
+
+  /** The document is told in its turn. */
+  miss(): boolean {
+    return false;
+  }
+
   /** Takes in a change that the server reports. */
   apply({ key, oldValue, newValue, url }: CompleteEvent): void {
     if (this.#views.has(this)) this.#owner.deliver({ key, oldValue, newValue, url });

@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +35,15 @@ function openEnds(path: string, readFlags: number, writeFlags: number): Ends & {
   return { first, write, read };
 }
 
+/** PATH may be anything in a program that found its server in other ways, so it is not the only place. */
+function makeFifos(paths: string[]): SpawnSyncReturns<Buffer> {
+  for (const program of ["mkfifo", "/usr/bin/mkfifo"]) {
+    const made = spawnSync(program, ["-m", "600", ...paths]);
+    if ((made.error as NodeJS.ErrnoException | undefined)?.code !== "ENOENT") return made;
+  }
+  return spawnSync("/bin/mkfifo", ["-m", "600", ...paths]);
+}
+
 function complaintIn(descriptor: number): string {
   const size = fstatSync(descriptor).size;
   const buffer = Buffer.alloc(Math.min(size, 2000));
@@ -56,7 +65,7 @@ export function startFifoProcess(program: string, args: string[]): FifoProcess {
   const directory = mkdtempSync(join(tmpdir(), "webstorage-"));
   try {
     const [toServer, fromServer] = [join(directory, "in"), join(directory, "out")];
-    const made = spawnSync("mkfifo", ["-m", "600", toServer, fromServer]);
+    const made = makeFifos([toServer, fromServer]);
     if (made.status !== 0) {
       throw new StorageFailure("UnknownError", `No FIFO could be made in ${directory}: ${made.error?.message ?? made.stderr.toString().trim()}. Nothing was stored.`);
     }

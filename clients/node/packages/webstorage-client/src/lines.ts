@@ -1,27 +1,37 @@
 const NEWLINE = 0x0a;
 
 /**
- * Cuts bytes into the lines of JSON-RPC line framing. A line ends at a line feed and nowhere else:
- * U+2028 and U+2029 are ordinary characters of JSON.
+ * Cuts bytes at the ends of the lines of JSON-RPC line framing. A line ends at a line feed and nowhere
+ * else: U+2028 and U+2029 are ordinary characters of JSON.
  */
 export class LineDecoder {
   #parts: Buffer[] = [];
 
-  /** Adds bytes, which are copied where they are kept, and returns the lines they complete. */
-  push(bytes: Buffer): string[] {
-    const lines: string[] = [];
-    let start = 0;
-    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-      if (this.#parts.length === 0) {
-        lines.push(bytes.toString("utf8", start, end));
-      } else {
-        this.#parts.push(bytes.subarray(start, end));
-        lines.push(Buffer.concat(this.#parts).toString("utf8"));
-        this.#parts = [];
-      }
-      start = end + 1;
+  /**
+   * Adds bytes, which are copied where they are kept, and returns the lines they complete as one text,
+   * each with its line feed. Lines come by hundreds, and most of them need not become strings.
+   */
+  text(bytes: Buffer): string {
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    if (end === 0) {
+      this.#parts.push(Buffer.from(bytes));
+      return "";
     }
-    if (start < bytes.length) this.#parts.push(Buffer.from(bytes.subarray(start)));
-    return lines;
+    let text: string;
+    if (this.#parts.length === 0) {
+      text = bytes.toString("utf8", 0, end);
+    } else {
+      this.#parts.push(bytes.subarray(0, end));
+      text = Buffer.concat(this.#parts).toString("utf8");
+      this.#parts = [];
+    }
+    if (end < bytes.length) this.#parts.push(Buffer.from(bytes.subarray(end)));
+    return text;
+  }
+
+  /** The same as a list of the lines. */
+  push(bytes: Buffer): string[] {
+    const text = this.text(bytes);
+    return text === "" ? [] : text.slice(0, -1).split("\n");
   }
 }

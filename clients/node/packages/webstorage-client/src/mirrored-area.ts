@@ -3,7 +3,7 @@ import { quotaFailure, StorageFailure } from "./failure.js";
 import { Items } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
-import type { Posted, SyncConnection } from "./sync-connection.js";
+import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
 import type { Opened } from "./protocol.js";
 import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
@@ -13,6 +13,11 @@ const { setTimeout, clearTimeout } = globalThis;
 // intervals were without effect on the server, so the copy has to be compared with it.
 const SETTLE = 500;
 const SETTLE_LIMIT = 2;
+
+// A program that is killed loses at most the writes of one group and what the server was too slow to read.
+// Nothing of an area in memory outlives the program, and each exchange may cost it the processor.
+const GROUP = 64;
+const GROUP_IN_MEMORY = 1024;
 
 /** Told about a write that the server refused after the copy had accepted it. */
 export type WriteRefused = (failure: StorageFailure) => void;
@@ -31,6 +36,14 @@ export class MirroredArea {
   readonly #subscription: number | undefined;
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
+  readonly #owner: Posted;
+  /** For an area in memory: the last write of each key, as long as it may not have been sent. */
+  readonly #latest = new Map<string, PostedCall>();
+  /** No less than the usage the server has seen or will see since `#round` began. */
+  #peak = 0;
+  #round = -1;
+  /** Whether the server has dropped events, and the copy is to be read again. */
+  #missed = false;
   #settling: NodeJS.Timeout | undefined;
   #disposed: () => void;
 
@@ -39,6 +52,7 @@ export class MirroredArea {
     this.#address = address;
     this.#refused = refused;
     this.#disposed = disposed;
+    this.#owner = { group: address.persistent ? GROUP : GROUP_IN_MEMORY, refused: (failure) => this.#undo(failure) };
     this.#opened = openArea(connection, address);
     // An area in memory belongs to this connection, so nobody else changes it.
     this.#subscription = address.persistent ? subscribe(connection, this.#opened.storage, true) : undefined;
@@ -69,11 +83,11 @@ export class MirroredArea {
 
   close(view: MirroredView): void {
     if (!this.#views.delete(view) || !this.#connection.alive) return;
-    if (view.handle !== this.#opened.storage) this.post("storage/close", `[${view.handle}]`);
+    if (view.handle !== this.#opened.storage) this.#post("storage/close", view.handle);
     if (this.#views.size > 0) return;
     clearTimeout(this.#settling);
-    if (!this.#address.persistent) this.post("storage/clear", `[${this.#opened.storage}]`);
-    this.post("storage/close", `[${this.#opened.storage}]`);
+    if (!this.#address.persistent) this.#post("storage/clear", this.#opened.storage);
+    this.#post("storage/close", this.#opened.storage);
     this.#disposed();
   }
 
@@ -85,16 +99,25 @@ export class MirroredArea {
     if (growth > 0 && items.usage + growth > this.#opened.quota) {
       throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
     }
-    this.post("storage/setItem", `[${view.handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
-    items.set(key, value);
-    this.#pending?.wrote(key, value, old === undefined);
+    if (this.#pending !== undefined) {
+      this.#post("storage/setItem", view.handle, key, value);
+      this.#pending.wrote(key, value, old === undefined);
+      items.set(key, value);
+    } else {
+      if (!this.#replaces(key, value, growth)) this.#latest.set(key, this.#post("storage/setItem", view.handle, key, value));
+      items.set(key, value);
+      this.#peak = Math.max(this.#peak, items.usage);
+    }
     if (!silent) this.#broadcast(view, key, old ?? null, value);
   }
 
   removeItem(view: MirroredView, key: string): void {
     const old = this.#items.get(key);
     if (old === undefined) return;
-    this.post("storage/removeItem", `[${view.handle},${JSON.stringify(key)}]`);
+    this.#post("storage/removeItem", view.handle, key);
+    // Not taken out: a Map that loses a key and gets one again rebuilds itself each time.
+    const latest = this.#latest.get(key);
+    if (latest !== undefined) latest.final = true;
     this.#items.delete(key);
     this.#pending?.wrote(key, null, false);
     this.#broadcast(view, key, old, null);
@@ -102,15 +125,56 @@ export class MirroredArea {
 
   clear(view: MirroredView, silent = false): void {
     if (this.#items.length === 0) return;
-    this.post("storage/clear", `[${view.handle}]`);
+    this.#post("storage/clear", view.handle);
+    this.#latest.clear();
     this.#items.clear();
     this.#pending?.cleared();
     if (!silent) this.#broadcast(view, null, null, null);
   }
 
-  post(method: string, params: string): void {
-    this.#connection.post(method, params, this.#owner);
+  #post(method: string, handle: number, key?: string, value?: string): PostedCall {
+    const call = this.#connection.post(this.#owner, method, handle, key, value);
     if (this.#pending !== undefined) this.#settle();
+    return call;
+  }
+
+  /**
+   * Gives the last write of a key another value if it has not been sent. Nobody can tell: an area in memory
+   * has no other readers, and ends with the server. The server must not see more than the quota in between,
+   * and it sees the larger value earlier.
+   */
+  #replaces(key: string, value: string, growth: number): boolean {
+    if (this.#round !== this.#connection.round) {
+      this.#round = this.#connection.round;
+      this.#peak = this.#items.usage;
+      this.#latest.clear();
+      return false;
+    }
+    const call = this.#latest.get(key);
+    if (call === undefined || call.final || this.#peak + growth > this.#opened.quota) return false;
+    call.value = value;
+    this.#peak += Math.max(0, growth);
+    return true;
+  }
+
+  /**
+   * Takes in the event of an own write in the middle of a script, when that changes nothing here. False for
+   * every other event, which has to wait for a task of its own, except when all is read again before it.
+   */
+  arrive({ key, oldValue, newValue }: CompleteEvent, first: boolean): boolean {
+    if (this.#missed) return true;
+    const pending = this.#pending;
+    if (!first || pending === undefined || !pending.confirms(key, oldValue, newValue)) return false;
+    pending.judge(key, newValue);
+    if (key !== null && oldValue === null && newValue !== null) pending.placed(key);
+    return true;
+  }
+
+  /** Events were missed: until the copy is read again, more of them are of no use. True if that is known. */
+  miss(): boolean {
+    const known = this.#missed;
+    this.#missed = true;
+    return known;
   }
 
   /** Takes in a change that the server reports, own changes included. */
@@ -126,6 +190,10 @@ export class MirroredArea {
   /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
   reload(): void {
     this.#connection.flush();
+    this.#missed = false;
+    // The events of own writes came before their answers, and what they say is in what is read now: taken
+    // for changes by others they would bring old values back.
+    this.#connection.discard(({ params }) => (params as { subscription?: number }).subscription === this.#subscription);
     this.#pending?.forget();
     const before = new Map(this.#items.entries());
     this.#items.clear();
@@ -138,20 +206,18 @@ export class MirroredArea {
     for (const [key, oldValue] of before) this.#deliver({ key, oldValue, newValue: null, url: "" });
   }
 
-  readonly #owner: Posted = {
-    refused: (failure) => {
-      this.#refused(
-        new StorageFailure(
-          failure.name,
-          `The storage server refused a change that was already visible here: ${failure.message} The change is undone; the area shows what the server has.`,
-          failure.numbers,
-        ),
-      );
-      globalThis.queueMicrotask(() => {
-        if (this.#connection.alive) this.reload();
-      });
-    },
-  };
+  #undo(failure: StorageFailure): void {
+    this.#refused(
+      new StorageFailure(
+        failure.name,
+        `The storage server refused a change that was already visible here: ${failure.message} The change is undone; the area shows what the server has.`,
+        failure.numbers,
+      ),
+    );
+    globalThis.queueMicrotask(() => {
+      if (this.#connection.alive) this.reload();
+    });
+  }
 
   #fill(): void {
     for (const [key, value] of allEntries(this.#connection, this.#opened.storage)) this.#items.set(key, value);

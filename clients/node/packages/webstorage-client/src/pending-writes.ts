@@ -70,6 +70,15 @@ export class PendingWrites {
     return "own";
   }
 
+  /** Whether an event is that of the next own write of its key, and the copy has the key in its place already. */
+  confirms(key: string | null, oldValue: string | null, newValue: string | null): boolean {
+    if (key === null) return this.#clears > 0;
+    if (this.#clears > 0 || this.#byKey.get(key)?.values[0] !== newValue) return false;
+    if (oldValue !== null || newValue === null) return true;
+    const [first] = this.#appended;
+    return first === key;
+  }
+
   /**
    * Notes that the server has put a key, which this copy has as well, at the end of what it has. True if
    * the copy has the key in another place, as it does when somebody else added or removed it before.

@@ -18,10 +18,43 @@ export interface SyncConnectionOptions {
   blocking: boolean;
 }
 
-/** A call that changes an area and whose answer nobody waits for. */
+/** Who posts calls. */
 export interface Posted {
-  /** Called when the server refused it. */
+  /** How many calls may wait before they are sent in the middle of a microtask. */
+  readonly group: number;
+  /** Called when the server refused one. */
   refused(failure: StorageFailure): void;
+}
+
+/**
+ * A call that changes an area and whose answer nobody waits for. It becomes text when it is sent, which
+ * spares the work for a value that another one replaces before that.
+ */
+export class PostedCall {
+  readonly owner: Posted;
+  readonly method: string;
+  readonly handle: number;
+  readonly key: string | undefined;
+  /** May be replaced as long as it is not final. */
+  value: string | undefined;
+  /** Set when the call is sent, or before that by who posted it. */
+  final = false;
+
+  constructor(owner: Posted, method: string, handle: number, key: string | undefined, value: string | undefined) {
+    this.owner = owner;
+    this.method = method;
+    this.handle = handle;
+    this.key = key;
+    this.value = value;
+  }
+
+  /** The line of the call. */
+  encode(id: number): string {
+    const start = `{"jsonrpc":"2.0","id":${id},"method":"${this.method}","params":[${this.handle}`;
+    if (this.key === undefined) return `${start}]}\n`;
+    if (this.value === undefined) return `${start},${JSON.stringify(this.key)}]}\n`;
+    return `${start},${JSON.stringify(this.key)},${JSON.stringify(this.value)}]}\n`;
+  }
 }
 
 /** A notification of the server. */
@@ -30,15 +63,33 @@ export interface Notification {
   params: unknown;
 }
 
-// Posted calls are sent at the end of the current microtask, or earlier in groups of this many, so
-// that a program that is killed loses at most the writes of one group.
-const GROUP = 64;
-// A program that writes faster than the server reads gets this far ahead of it, in UTF-16 units.
+// How many more calls are posted before a FIFO that was full is tried again. Each attempt may wake the
+// server, which on a busy machine costs the script its processor for milliseconds; and this many events
+// are few enough for the server to keep.
+const RETRY = 2048;
+// Sending takes about a microsecond for each call, in milliseconds. More than this means that the server
+// has got the processor of the script, and groups of twice the size are sent from then on in this turn.
+const SLOW = 0.004;
+// A program that writes faster than the server reads gets this far ahead of it, in UTF-16 units, and is
+// held back until some of it was sent.
 const BACKLOG = 16 * 1024 * 1024;
+const RELIEF = 1024 * 1024;
+// What a call takes in the backlog beside its key and its value.
+const CALL = 80;
+const LONGER = 15;
 const CHUNK = 32 * 1024;
-// A line of at most this many units fits into the buffer that is kept for calls.
-const SHORT = 16 * 1024;
+// A text of at most this many units fits into the buffer that is kept for sending.
+const SHORT = 48 * 1024;
+const ANSWER = '{"jsonrpc":"2.0","id":';
+const NOTIFICATION = '{"jsonrpc":"2.0","method":';
 const ACKNOWLEDGED = '"result":null}';
+const QUOTE = 0x22;
+
+/** The value of JSON text; most are strings without escapes, which need no parser. */
+function valueOf(json: string): unknown {
+  if (json.charCodeAt(0) === QUOTE && !json.includes("\\")) return json.slice(1, -1);
+  return JSON.parse(json);
+}
 
 const waiting = new Int32Array(new SharedArrayBuffer(4));
 /** Sleeps for a moment that grows with the number of vain attempts: 10 µs to 1 ms. */
@@ -61,14 +112,17 @@ export class SyncConnection {
   readonly #stopWatching: () => void;
   readonly #unanswered: Posted[] = [];
   #firstUnanswered = 0;
-  /** Lines to be sent; those before `#sent` are on their way. `#owners` has the owners of posted ones. */
-  #backlog: string[] = [];
-  #owners: Posted[] = [];
+  /** What is to be sent; all before `#sent` is on its way. Only the last may be a call that is waited for. */
+  #backlog: (PostedCall | string)[] = [];
   #sent = 0;
   #backlogUnits = 0;
+  /** How many calls are to wait before a FIFO that was full is tried again. */
+  #due = 0;
+  /** How many calls are to wait in this turn, because sending has cost too much. */
+  #enough = 0;
+  #round = 0;
   /** What the FIFO had no room for yet. */
   #unwritten: Buffer | undefined;
-  #full = false;
   #scheduled = false;
   #nextId = 1;
   #reply: { result?: unknown; error?: RpcError } | undefined;
@@ -77,9 +131,15 @@ export class SyncConnection {
   #success = "";
   #inCall = false;
   #notifications: Notification[] = [];
+  #delivered = 0;
   #dead: StorageFailure | undefined;
 
-  /** Called for every notification, each time in a task of its own script's making. */
+  /**
+   * Called for the line of a notification as soon as it was read, perhaps in the middle of a script; `first`
+   * says that no other waits before it. True means that it was taken in, which must not show.
+   */
+  onarrival: ((line: string, first: boolean) => boolean) | undefined;
+  /** Called between tasks for every other notification. */
   onnotification: ((notification: Notification) => void) | undefined;
   /** Called once when the server is gone although nobody closed the connection. */
   ondeath: ((failure: StorageFailure) => void) | undefined;
@@ -100,7 +160,13 @@ export class SyncConnection {
 
   /** The number of posted calls that were not answered yet. */
   get pending(): number {
-    return this.#unanswered.length - this.#firstUnanswered + this.#owners.length - Math.min(this.#sent, this.#owners.length);
+    const unsent = this.#backlog.length - this.#sent - (typeof this.#backlog.at(-1) === "string" ? 1 : 0);
+    return this.#unanswered.length - this.#firstUnanswered + unsent;
+  }
+
+  /** Another number each time that nothing was left to be sent. */
+  get round(): number {
+    return this.#round;
   }
 
   /** The process id of the server. */
@@ -132,29 +198,37 @@ export class SyncConnection {
       while (this.#reply === undefined) this.#readSome();
     } finally {
       this.#inCall = false;
-      if (this.#notifications.length > 0) setImmediate(() => this.#deliver());
+      this.#deliverLater();
     }
     const reply = this.#reply as { result?: unknown; error?: RpcError };
     if (reply.error !== undefined) throw failureFrom(reply.error);
     return reply.result;
   }
 
-  /** Sends a call whose result is null, without waiting. `params` is JSON text. */
-  post(method: string, params: string, owner: Posted): void {
+  /** Sends a call whose result is null, without waiting. */
+  post(owner: Posted, method: string, handle: number, key?: string, value?: string): PostedCall {
     if (this.#dead !== undefined) throw this.#dead;
-    const line = `{"jsonrpc":"2.0","id":${this.#nextId++},"method":"${method}","params":${params}}\n`;
-    this.#backlog.push(line);
-    this.#owners.push(owner);
-    this.#backlogUnits += line.length;
+    // Before the call is there, since its caller knows of it only afterwards and of its answer after that.
+    if (this.#backlogUnits > BACKLOG) this.#writeAll(BACKLOG - RELIEF);
+    else if (this.#backlog.length - this.#sent >= Math.max(owner.group, this.#due, this.#enough)) this.#exchange();
+    const call = new PostedCall(owner, method, handle, key, value);
+    this.#backlog.push(call);
+    this.#backlogUnits += CALL + (key?.length ?? 0) + (value?.length ?? 0);
     if (!this.#scheduled) {
       this.#scheduled = true;
       queueMicrotask(() => {
         this.#scheduled = false;
+        this.#enough = 0;
         this.#pump();
       });
     }
-    if (this.#backlog.length - this.#sent >= GROUP && !this.#full) this.#pump();
-    else if (this.#backlogUnits > BACKLOG) this.#writeAll();
+    return call;
+  }
+
+  /** Forgets notifications that were read and not delivered yet. */
+  discard(which: (notification: Notification) => boolean): void {
+    this.#notifications = this.#notifications.slice(this.#delivered).filter((notification) => !which(notification));
+    this.#delivered = 0;
   }
 
   /** Blocks until every posted call has been answered. */
@@ -167,7 +241,7 @@ export class SyncConnection {
       while (this.pending > 0) this.#readSome();
     } finally {
       this.#inCall = false;
-      if (this.#notifications.length > 0) setImmediate(() => this.#deliver());
+      this.#deliverLater();
     }
   }
 
@@ -225,10 +299,26 @@ export class SyncConnection {
     throw failure;
   }
 
+  /**
+   * Sends and receives in the middle of a script. A server that works while the script does has less left
+   * at its end, and it drops events for a client that leaves more than a megabyte of them unread.
+   */
+  #exchange(): void {
+    const calls = this.#backlog.length - this.#sent;
+    const start = performance.now();
+    this.#pump();
+    if (performance.now() - start > calls * SLOW) this.#enough = Math.min(2 * calls, RETRY);
+    if (this.#dead === undefined && this.#firstUnanswered < this.#unanswered.length) {
+      while (this.#readAvailable());
+      this.#deliverLater();
+    }
+    if (this.#dead !== undefined) throw this.#dead;
+  }
+
   /** Moves the backlog towards the server as far as the FIFO has room. */
   #pump(): void {
     if (this.#dead !== undefined) return;
-    this.#full = false;
+    this.#due = 0;
     while (this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
       this.#unwritten ??= this.#nextChunk();
       let moved: boolean;
@@ -239,7 +329,7 @@ export class SyncConnection {
         return;
       }
       if (!moved) {
-        this.#full = true;
+        this.#due = this.#backlog.length - this.#sent + RETRY;
         // Answers restart the pump; while a single large message is on its way there are none.
         if (this.#firstUnanswered === this.#unanswered.length) setTimeout(() => this.#pump(), 1).unref();
         return;
@@ -254,67 +344,93 @@ export class SyncConnection {
       this.#backlogUnits += line.length;
       return;
     }
-    this.#unwritten = this.#outgoing.subarray(0, this.#outgoing.write(line));
-    this.#writeSome();
+    this.#writeText(line);
   }
 
-  /** Takes the next lines of the backlog. A call that is waited for is the last line and has no owner. */
+  /** Takes the next lines of the backlog. */
   #nextChunk(): Buffer {
-    const start = this.#sent;
-    let units = 0;
-    while (this.#sent < this.#backlog.length && units < CHUNK) units += this.#backlog[this.#sent++].length;
-    const text = this.#sent === start + 1 ? this.#backlog[start] : this.#backlog.slice(start, this.#sent).join("");
-    for (let line = start; line < this.#sent && line < this.#owners.length; line++) this.#unanswered.push(this.#owners[line]);
-    this.#backlogUnits -= units;
+    let text = "";
+    while (this.#sent < this.#backlog.length && text.length < CHUNK) {
+      const next = this.#backlog[this.#sent++];
+      if (typeof next === "string") {
+        text += next;
+        continue;
+      }
+      next.final = true;
+      text += next.encode(this.#nextId++);
+      this.#unanswered.push(next.owner);
+    }
     if (this.#sent === this.#backlog.length) {
       this.#backlog = [];
-      this.#owners = [];
-      this.#sent = 0;
-    } else if (this.#sent > 10_000 && this.#sent > this.#backlog.length / 2) {
-      this.#backlog.splice(0, this.#sent);
-      this.#owners.splice(0, this.#sent);
-      this.#sent = 0;
+      this.#sent = this.#backlogUnits = 0;
+      this.#round++;
+    } else {
+      this.#backlogUnits = Math.max(0, this.#backlogUnits - text.length);
+      if (this.#sent > 10_000 && this.#sent > this.#backlog.length / 2) {
+        this.#backlog.splice(0, this.#sent);
+        this.#sent = 0;
+      }
     }
-    return Buffer.from(text, "utf8");
+    return this.#bytesOf(text);
+  }
+
+  /** The UTF-8 of a text, valid until the next one; nothing may be unwritten. */
+  #bytesOf(text: string): Buffer {
+    return text.length > SHORT ? Buffer.from(text, "utf8") : this.#outgoing.subarray(0, this.#outgoing.write(text, 0, "utf8"));
   }
 
   /** Writes what is unwritten; false when the FIFO is full. */
   #writeSome(): boolean {
     const chunk = this.#unwritten as Buffer;
+    const written = this.#write(chunk, chunk.length);
+    this.#unwritten = written === chunk.length ? undefined : chunk.subarray(written);
+    return written > 0;
+  }
+
+  /** Writes the line of a call that nothing waits before. */
+  #writeText(line: string): void {
+    const length = this.#outgoing.write(line, 0, "utf8");
+    const written = this.#write(this.#outgoing, length);
+    if (written < length) this.#unwritten = this.#outgoing.subarray(written, length);
+  }
+
+  /** Hands bytes to the FIFO without waiting; 0 when it is full. */
+  #write(bytes: Buffer, length: number): number {
     try {
-      const written = writeSync(this.#process.input, chunk);
-      this.#unwritten = written === chunk.length ? undefined : chunk.subarray(written);
-      return written > 0;
+      return writeSync(this.#process.input, bytes, 0, length, null);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EAGAIN") return false;
+      if (code === "EAGAIN") return 0;
       this.#readRest();
       throw this.#die();
     }
   }
 
-  #writeAll(): void {
+  /** Writes, and waits for room, until no more than this many units of the backlog are left. */
+  #writeAll(rest = 0): void {
     let attempt = 0;
     let since = 0;
-    while (this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
+    while (rest > 0 ? this.#backlogUnits > rest : this.#unwritten !== undefined || this.#sent < this.#backlog.length) {
       this.#unwritten ??= this.#nextChunk();
       if (this.#writeSome()) {
         attempt = 0;
         continue;
       }
       // The server stops reading while its answers are not read, so they have to be.
-      if (this.#readAvailable()) attempt = 0;
-      else pause(attempt);
+      while (this.#readAvailable()) attempt = 0;
+      // A program that is only held back can let the server take a good part of what is in the FIFO.
+      pause(rest > 0 ? attempt + LONGER : attempt);
       if (attempt++ === 0) since = performance.now();
       else if (performance.now() - since > this.#timeout) this.#giveUp();
     }
+    if (rest > 0) this.#deliverLater();
   }
 
   /** Reads what is there without waiting; false when there is nothing. */
   #readAvailable(): boolean {
     let length: number;
     try {
-      length = readSync(this.#process.output, this.#buffer);
+      length = readSync(this.#process.output, this.#buffer, 0, this.#buffer.length, null);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EAGAIN") return false;
       throw this.#die();
@@ -349,7 +465,7 @@ export class SyncConnection {
     this.#watch.enter();
     let length = 0;
     try {
-      length = readSync(this.#process.blockingOutput, this.#buffer);
+      length = readSync(this.#process.blockingOutput, this.#buffer, 0, this.#buffer.length, null);
     } finally {
       this.#watch.leave();
     }
@@ -358,15 +474,22 @@ export class SyncConnection {
   }
 
   #receive(bytes: Buffer): void {
-    for (const line of this.#decoder.push(bytes)) {
-      if (line.endsWith(ACKNOWLEDGED) && this.#firstUnanswered < this.#unanswered.length && !line.includes('"method"')) {
+    const text = this.#decoder.text(bytes);
+    for (let start = 0; start < text.length; ) {
+      const end = text.indexOf("\n", start);
+      if (
+        this.#firstUnanswered < this.#unanswered.length &&
+        text.startsWith(ACKNOWLEDGED, end - ACKNOWLEDGED.length) &&
+        text.startsWith(ANSWER, start)
+      ) {
         this.#acknowledge();
-      } else if (this.#inCall && line.startsWith(this.#success)) {
+      } else if (this.#inCall && text.startsWith(this.#success, start)) {
         // The server writes `result` last, so the rest of the line is its value and a brace.
-        this.#reply = { result: JSON.parse(line.slice(this.#success.length, -1)) as unknown };
+        this.#reply = { result: valueOf(text.slice(start + this.#success.length, end - 1)) };
       } else {
-        this.#take(line);
+        this.#take(text.slice(start, end));
       }
+      start = end + 1;
     }
   }
 
@@ -382,6 +505,7 @@ export class SyncConnection {
   }
 
   #take(line: string): void {
+    if (line.startsWith(NOTIFICATION) && this.onarrival?.(line, this.#notifications.length === this.#delivered) === true) return;
     const message = JSON.parse(line) as { id?: number; method?: string; params?: unknown; result?: unknown; error?: RpcError };
     if (message.method !== undefined) {
       this.#notifications.push({ method: message.method, params: message.params });
@@ -394,8 +518,13 @@ export class SyncConnection {
   }
 
   #deliver(): void {
-    const notifications = this.#notifications;
+    // Delivering one may take in or discard others, so that the list may be another one afterwards.
+    while (this.#delivered < this.#notifications.length) this.onnotification?.(this.#notifications[this.#delivered++]);
     this.#notifications = [];
-    for (const notification of notifications) this.onnotification?.(notification);
+    this.#delivered = 0;
+  }
+
+  #deliverLater(): void {
+    if (this.#notifications.length > this.#delivered) setImmediate(() => this.#deliver());
   }
 }

@@ -1,0 +1,89 @@
+// The server as a package of npm, installed beside the client in a project of its own.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { before, describe, test } from "node:test";
+import { root, serverPath } from "./paths.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "webstorage-install-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const { WEBSTORAGE_SERVER, NODE_TEST_CONTEXT, ...inherited } = process.env;
+
+function run(program, args, { cwd = root, env = inherited } = {}) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, env, encoding: "utf8" });
+  assert.equal(status, 0, error?.message ?? stderr);
+  return stdout.trim();
+}
+
+const pack = (...args) => run(process.execPath, ["platform-package.mjs", "--server", serverPath(), "--out", folder, ...args]);
+
+describe("the package of the server", () => {
+  const project = join(folder, "project");
+  const name = `webstorage-server-${process.platform}-${process.arch}`;
+
+  before(() => {
+    mkdirSync(project);
+    writeFileSync(join(project, "package.json"), '{ "private": true }\n');
+    const client = run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: join(root, "packages/webstorage-client") });
+    run("npm", ["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", join(folder, client.split("\n").at(-1)), pack()], { cwd: project });
+  });
+
+  test("says which machines it is for and brings the licences", () => {
+    const installed = join(project, "node_modules", name);
+    const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+    assert.deepEqual([manifest.name, manifest.os, manifest.cpu], [name, [process.platform], [process.arch]]);
+    assert.equal(run(join(installed, "bin/webstorage-server"), ["--version"]), `webstorage-server ${manifest.version}`);
+    assert.deepEqual([manifest.bin, manifest.scripts, manifest.dependencies], [undefined, undefined, undefined]);
+    for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+      assert.equal(readFileSync(join(installed, licence), "utf8"), readFileSync(join(root, "../..", licence), "utf8"));
+    }
+  });
+
+  for (const mode of ["mirrored", "direct"]) {
+    test(`is what a ${mode} storage uses where there is no other server`, () => {
+      const source = `
+        const { createWebStorage, locateServer } = require("webstorage-client");
+        const storage = createWebStorage({ mode: "${mode}", storageDir: "storage-${mode}" });
+        storage.localStorage.setItem("a", "1");
+        storage.close();
+        const again = createWebStorage({ mode: "${mode}", storageDir: "storage-${mode}" });
+        console.log(again.localStorage.getItem("a"), locateServer());
+        again.close();
+      `;
+      const output = run(process.execPath, ["-e", source], { cwd: project, env: { PATH: "" } });
+      assert.equal(output, `1 ${join(project, "node_modules", name, "bin/webstorage-server")}`);
+    });
+  }
+
+  test("is what the asynchronous client uses where there is no other server", () => {
+    const source = `
+      const { connect } = require("webstorage-client");
+      connect().then(async (connection) => {
+        const area = await connection.open({ persistent: false });
+        await area.setItem("a", "1");
+        console.log(await area.getItem("a"));
+        await connection.close();
+      });
+    `;
+    assert.equal(run(process.execPath, ["-e", source], { cwd: project, env: { PATH: "" } }), "1");
+  });
+
+  test("is not installed on other machines", () => {
+    const other = process.arch === "arm64" ? "x64" : "arm64";
+    const archive = pack("--arch", other);
+    const elsewhere = join(folder, "elsewhere");
+    mkdirSync(elsewhere);
+    writeFileSync(join(elsewhere, "package.json"), '{ "private": true }\n');
+    const { status, stderr } = spawnSync("npm", ["install", "--offline", "--ignore-scripts", archive], { cwd: elsewhere, env: inherited, encoding: "utf8" });
+    assert.notEqual(status, 0);
+    assert.match(stderr, /EBADPLATFORM/);
+  });
+
+  test("is not made of something that is not this version of the server", () => {
+    const { status, stderr } = spawnSync(process.execPath, [join(root, "platform-package.mjs"), "--server", process.execPath, "--out", folder], { env: inherited, encoding: "utf8" });
+    assert.equal(status, 1);
+    assert.match(stderr, /No package was made/);
+  });
+});
