@@ -12,6 +12,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use wide::u8x16;
 
 use crate::scan::find_special;
 
@@ -143,21 +144,22 @@ pub fn serialize_as<T>(ill_formed: IllFormed, serialize: impl FnOnce() -> T) -> 
 #[must_use]
 pub fn units(wtf8: &[u8]) -> u64 {
     // Every unit begins at a byte that is no continuation byte; a four-byte sequence is two units.
-    // Counting in short runs of bytes, in bytes, lets the compiler use vector instructions.
+    const LANES: usize = 16;
     let mut total = 0_u64;
     for part in wtf8.chunks(4096) {
         if part.is_ascii() {
             total += part.len() as u64;
             continue;
         }
-        for run in part.chunks(192) {
-            let mut count = 0_u8;
-            let mut pairs = 0_u8;
-            for &byte in run {
-                count += u8::from(byte & 0xC0 != 0x80);
-                pairs += u8::from(byte >= 0xF0);
-            }
-            total += u64::from(count) + u64::from(pairs);
+        let (lanes, rest) = part.as_chunks::<LANES>();
+        for lanes in lanes {
+            let lanes = u8x16::new(*lanes);
+            let continuations = (lanes & u8x16::splat(0xC0)).simd_eq(u8x16::splat(0x80));
+            let pairs = lanes.max(u8x16::splat(0xF0)).simd_eq(lanes);
+            total += LANES as u64 + u64::from(pairs.to_bitmask().count_ones()) - u64::from(continuations.to_bitmask().count_ones());
+        }
+        for &byte in rest {
+            total += u64::from(byte & 0xC0 != 0x80) + u64::from(byte >= 0xF0);
         }
     }
     total

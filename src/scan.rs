@@ -4,6 +4,8 @@
 //! scanner knows only what usual messages are made of and gives up on everything else, so that the general
 //! parser decides about it and words every error. What the scanner accepts is always valid JSON.
 
+use wide::u8x16;
+
 /// How deep params may be nested before the scanner gives up.
 const MAX_DEPTH: u32 = 16;
 
@@ -54,39 +56,35 @@ pub fn usual_message(text: &str) -> Option<Usual<'_>> {
 /// values are all scanning.
 #[must_use]
 pub fn find_special<const OR_ED: bool>(bytes: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 64;
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\' || (OR_ED && byte == 0xED);
+    const LANES: usize = 16;
+    const BLOCK: usize = 4 * LANES;
     let mut plain = 0;
-    // The compiler makes vector instructions of a loop that does not end early.
     for block in bytes.as_chunks::<BLOCK>().0 {
-        if block.iter().fold(false, |any, byte| any | special(*byte)) {
+        let hits = block.as_chunks::<LANES>().0.iter().fold(u8x16::ZERO, |hits, lanes| hits | special_lanes::<OR_ED>(lanes));
+        if hits.any() {
             break;
         }
         plain += BLOCK;
     }
-    let (words, rest) = bytes[plain..].as_chunks::<8>();
-    for word in words {
-        let hits = special_bytes::<OR_ED>(u64::from_le_bytes(*word));
+    let (lanes, rest) = bytes[plain..].as_chunks::<LANES>();
+    for lanes in lanes {
+        let hits = special_lanes::<OR_ED>(lanes).to_bitmask();
         if hits != 0 {
-            return Some(plain + hits.trailing_zeros() as usize / 8);
+            return Some(plain + hits.trailing_zeros() as usize);
         }
-        plain += 8;
+        plain += LANES;
     }
-    rest.iter().position(|byte| special(*byte)).map(|found| plain + found)
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\' || (OR_ED && *byte == 0xED);
+    rest.iter().position(special).map(|found| plain + found)
 }
 
-/// Has the high bit of the first special byte set, and none of those before it.
-fn special_bytes<const OR_ED: bool>(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // A byte is zero exactly if subtracting one borrows into its high bit; borrows can only make bytes
-    // after a true hit look like hits, and the first hit is the one that counts.
-    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    let quotes = zero_byte(word ^ (ONES * u64::from(b'"')));
-    let backslashes = zero_byte(word ^ (ONES * u64::from(b'\\')));
-    let surrogates = if OR_ED { zero_byte(word ^ (ONES * 0xED)) } else { 0 };
-    controls | quotes | backslashes | surrogates
+/// Has all bits of the special bytes set, and none of the others.
+fn special_lanes<const OR_ED: bool>(lanes: &[u8; 16]) -> u8x16 {
+    let lanes = u8x16::new(*lanes);
+    let is = |byte: u8| lanes.simd_eq(u8x16::splat(byte));
+    let controls = lanes.min(u8x16::splat(0x1F)).simd_eq(lanes);
+    let hits = controls | is(b'"') | is(b'\\');
+    if OR_ED { hits | is(0xED) } else { hits }
 }
 
 /// A place in a JSON text. Its methods step over one thing and return its text, or give up with `None`.
