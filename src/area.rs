@@ -182,19 +182,21 @@ impl Area {
             // Setting the value that is there changes nothing and so broadcasts nothing.
             Some(OldItem { is_same: true, .. }) => Ok(()),
             Some(OldItem { id, units: old_units, value: old_value, .. }) => {
-                let usage = self.fit(2 * old_units, 2 * units(value))?;
-                self.store(database, key, Some(id), id, value)?;
+                let new_units = units(value);
+                let usage = self.fit(2 * old_units, 2 * new_units)?;
+                self.store(database, key, Some(id), id, (value, new_units))?;
                 self.row.usage = usage;
                 self.changed(Some(key), old_value, Some(value));
                 Ok(())
             }
             None => {
-                let usage = self.fit(0, 2 * (units(key) + units(value)))?;
+                let new_units = units(value);
+                let usage = self.fit(0, 2 * (units(key) + new_units))?;
                 let id = self.id * ORDINALS + i64::try_from(self.row.next).unwrap_or(ORDINALS);
                 if id >= (self.id + 1) * ORDINALS {
                     return Err(Error::Internal("the area has given out all its ordinals".to_owned()));
                 }
-                self.store(database, key, None, id, value)?;
+                self.store(database, key, None, id, (value, new_units))?;
                 self.row.usage = usage;
                 self.row.length += 1;
                 self.row.next += 1;
@@ -255,7 +257,8 @@ impl Area {
     }
 
     /// Gives a key the item `id`. `old` is the id of the item that it had, which is the same one if it had any.
-    fn store(&mut self, database: &Database, key: &[u8], old: Option<i64>, id: i64, value: &[u8]) -> Result<()> {
+    /// The value comes with its length in 16-bit units.
+    fn store(&mut self, database: &Database, key: &[u8], old: Option<i64>, id: i64, (value, units): (&[u8], u64)) -> Result<()> {
         if !cache::is_large(key, value) {
             self.cache.set(key, old, id, value);
             return Ok(());
@@ -266,7 +269,7 @@ impl Area {
             Some(id) => writer.update(id, value)?,
             None => writer.insert(id, self.id, key, value)?,
         }
-        self.cache.learn_large(key, id, units(value));
+        self.cache.learn_large(key, id, units);
         Ok(())
     }
 

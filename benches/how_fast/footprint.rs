@@ -61,8 +61,11 @@ pub fn areas(effort: Effort) -> Table {
         for handle in 1..=count {
             let origin = format!("https://area-{}.example", handle % origins);
             let storage = u32::try_from(handle).expect("there are not that many handles");
-            server.open(persistent, &origin, storage);
+            let opened =
+                format!(r#"{{"storage":{storage},"persistent":{persistent},"origin":"{origin}","length":0,"usage":0,"quota":10485760}}"#);
             let used = [
+                // With the usual quota: an area that was given its own is remembered with it.
+                calls.call("open", &format!(r#"{{"persistent":{persistent},"origin":"{origin}"}}"#), &opened),
                 calls.set(storage, "a", &value(handle, handle)),
                 calls.remove(storage, "a"),
                 calls.call("close", &format!(r#"{{"storage":{storage}}}"#), "null"),

@@ -25,6 +25,8 @@ struct Filled {
     server: Peer,
     keys: usize,
     calls: Calls,
+    /// Which version of its value each key has.
+    versions: Vec<usize>,
 }
 
 impl Filled {
@@ -34,34 +36,37 @@ impl Filled {
         let mut calls = Calls::new();
         let fill: Vec<Call> = (0..keys).map(|n| calls.set(STORAGE, &key(n), &value(n, 0))).collect();
         server.pipeline(&fill, 64);
-        Filled { server, keys, calls }
+        Filled { server, keys, calls, versions: vec![0; keys] }
     }
 
     /// The median time of each kind of call in microseconds: one caller that waits for each reply. Kinds that
     /// need the area to have its number of items come before those that change it, and those undo each other.
     fn round(&mut self, round: usize) -> [f64; KINDS.len()] {
-        let Filled { server, keys, calls } = self;
+        let Filled { server, keys, calls, versions } = self;
         let keys = *keys;
-        let picked: Vec<usize> = (0..CALLS).map(|_| fastrand::usize(..keys)).collect();
-        let mut time = |make: &mut dyn FnMut(usize, usize) -> Call| {
+        // What was just written the server may have at hand, so other keys are read.
+        let [picked, others] = [(); 2].map(|()| (0..CALLS).map(|_| fastrand::usize(..keys)).collect::<Vec<_>>());
+        let mut time = |picked: &[usize], make: &mut dyn FnMut(usize, usize) -> Call| {
             let made: Vec<Call> = picked.iter().enumerate().map(|(n, pick)| make(n, *pick)).collect();
             let mut times: Vec<f64> = made.iter().map(|call| server.round_trip(call)).collect();
             median(&mut times)
         };
         // The versions of a key that is picked twice in a round must differ, and all must be known afterwards.
-        let overwrite = time(&mut |n, pick| calls.set(STORAGE, &key(pick), &value(pick, 1 + round * CALLS + n)));
-        let last = |pick: usize| 1 + round * CALLS + picked.iter().rposition(|other| *other == pick).expect("it was picked");
-        let hit = time(&mut |_, pick| calls.get(STORAGE, &key(pick), Some(&value(pick, last(pick)))));
-        let miss = time(&mut |_, pick| calls.get(STORAGE, &format!("{}x", key(pick)), None));
-        let length = time(&mut |_, _| calls.length(STORAGE, keys));
-        let nth = time(&mut |_, pick| calls.key(STORAGE, pick, Some(&key(pick))));
-        let page = time(&mut |_, pick| {
+        for (n, pick) in picked.iter().enumerate() {
+            versions[*pick] = 1 + round * CALLS + n;
+        }
+        let overwrite = time(&picked, &mut |n, pick| calls.set(STORAGE, &key(pick), &value(pick, 1 + round * CALLS + n)));
+        let hit = time(&others, &mut |_, pick| calls.get(STORAGE, &key(pick), Some(&value(pick, versions[pick]))));
+        let miss = time(&picked, &mut |_, pick| calls.get(STORAGE, &format!("{}x", key(pick)), None));
+        let length = time(&picked, &mut |_, _| calls.length(STORAGE, keys));
+        let nth = time(&picked, &mut |_, pick| calls.key(STORAGE, pick, Some(&key(pick))));
+        let page = time(&picked, &mut |_, pick| {
             let after = pick.min(keys - PAGE - 1);
             let page: Vec<String> = (after + 1..=after + PAGE).map(key).collect();
             calls.keys(STORAGE, &key(after), &page)
         });
-        let new = time(&mut |n, _| calls.set(STORAGE, &key(MANY + n), &value(n, round)));
-        let remove = time(&mut |n, _| calls.remove(STORAGE, &key(MANY + n)));
+        let new = time(&picked, &mut |n, _| calls.set(STORAGE, &key(MANY + n), &value(n, round)));
+        let remove = time(&picked, &mut |n, _| calls.remove(STORAGE, &key(MANY + n)));
         [hit, miss, new, overwrite, remove, length, nth, page]
     }
 }
