@@ -30,13 +30,15 @@ pub struct Input {
     ahead: Vec<u8>,
     /// Whether the end of the input was read while a call waited.
     ended: bool,
+    /// Whether the system can read without waiting from this kind of file.
+    no_wait: bool,
 }
 
 impl Input {
     /// Reads from `fd`.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
-        Input { fd, pause: 1, next_pause: 1, ahead: Vec::new(), ended: false }
+        Input { fd, pause: 1, next_pause: 1, ahead: Vec::new(), ended: false, no_wait: cfg!(target_os = "linux") }
     }
 
     /// Reads what is there, and waits for it if nothing is; 0 at the end of the input. `answered` says that a
@@ -108,11 +110,20 @@ impl Input {
         rustix::event::poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0)
     }
 
+    /// Reads if a read need not wait.
+    fn read_if_ready(&self, buffer: &mut [u8]) -> Result<usize, rustix::io::Errno> {
+        if !self.is_ready() {
+            return Err(rustix::io::Errno::AGAIN);
+        }
+        rustix::io::read(&self.fd, buffer)
+    }
+
     /// Looks for input for a short time; `None` if none came.
     fn look(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let mut until = None;
         loop {
-            match read_no_wait(&self.fd, buffer) {
+            let read = if self.no_wait { read_no_wait(&self.fd, buffer) } else { self.read_if_ready(buffer) };
+            match read {
                 Ok(count) => {
                     // What was there at once says nothing about waiting for it. A caller on the same core comes by now and
                     // then while this waits, so one success does not undo what many failures have taught.
@@ -125,6 +136,8 @@ impl Input {
                     std::hint::spin_loop();
                 }
                 Err(rustix::io::Errno::AGAIN) => break,
+                // Linux cannot for a named pipe.
+                Err(_) if self.no_wait => self.no_wait = false,
                 Err(_) => {
                     self.next_pause = u32::MAX;
                     break;
@@ -143,11 +156,6 @@ fn read_no_wait(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, rustix::io::Er
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_no_wait(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, rustix::io::Errno> {
-    let mut ready = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::event::poll(&mut ready, Some(&now))? == 0 {
-        return Err(rustix::io::Errno::AGAIN);
-    }
-    rustix::io::read(fd, buffer)
+fn read_no_wait(_: &OwnedFd, _: &mut [u8]) -> Result<usize, rustix::io::Errno> {
+    Err(rustix::io::Errno::OPNOTSUPP)
 }

@@ -52,10 +52,21 @@ struct State {
     /// Whether the writer thread is between taking bytes and having written them.
     writing: bool,
     has_writer: bool,
-    /// Whether the system can write without waiting to this kind of file.
-    no_wait_unsupported: bool,
+    no_wait: NoWait,
     failed: Option<std::io::ErrorKind>,
     dropped: bool,
+}
+
+/// How to write what fits now without waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum NoWait {
+    /// By asking the system for it with each write.
+    #[default]
+    Asked,
+    /// By looking first whether there is room: what a pipe is ready for, it takes at once if it is not too long.
+    IfReady,
+    /// Not at all for this kind of file.
+    Impossible,
 }
 
 /// The reader has gone away, or the file cannot be written.
@@ -142,8 +153,12 @@ impl Output {
         if state.backlog.is_empty() && !state.writing {
             let mut until = None;
             let mut waited = false;
-            while !messages.is_empty() && !state.no_wait_unsupported {
-                match write_no_wait(&self.shared.fd, messages) {
+            while !messages.is_empty() && state.no_wait != NoWait::Impossible {
+                let written = match state.no_wait {
+                    NoWait::Asked => write_no_wait(&self.shared.fd, messages),
+                    _ => write_if_ready(&self.shared.fd, messages),
+                };
+                match written {
                     Ok(written) => {
                         messages = &messages[written..];
                         waited = false;
@@ -159,7 +174,9 @@ impl Output {
                     }
                     Err(rustix::io::Errno::AGAIN) => break,
                     Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
-                        state.no_wait_unsupported = true;
+                        // Linux cannot for a named pipe.
+                        let is_pipe = state.no_wait == NoWait::Asked && is_pipe(&self.shared.fd);
+                        state.no_wait = if is_pipe { NoWait::IfReady } else { NoWait::Impossible };
                     }
                     Err(error) => {
                         let kind = std::io::Error::from(error).kind();
@@ -279,12 +296,20 @@ fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno>
     rustix::io::pwritev2(fd, &[std::io::IoSlice::new(bytes)], u64::MAX, rustix::io::ReadWriteFlags::NOWAIT)
 }
 
-/// Elsewhere a write of up to `PIPE_BUF` bytes does not wait if the file is ready for writing.
 #[cfg(not(target_os = "linux"))]
-fn write_no_wait(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
-    const PIPE_BUF: usize = 512;
+fn write_no_wait(_: &OwnedFd, _: &[u8]) -> Result<usize, rustix::io::Errno> {
+    Err(rustix::io::Errno::OPNOTSUPP)
+}
+
+/// A write of up to `PIPE_BUF` bytes to a pipe does not wait if the pipe is ready for writing.
+fn write_if_ready(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
+    const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
     if !is_ready_within(fd, rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }) {
         return Err(rustix::io::Errno::AGAIN);
     }
     rustix::io::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
+}
+
+fn is_pipe(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|file| rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo)
 }

@@ -110,6 +110,59 @@ fn every_call_is_taken_while_nobody_reads() {
     assert_eq!((status.code(), log.as_str()), (Some(0), ""));
 }
 
+/// Named pipes, which a client that must not wait in its own language's event loop uses, need another way of writing
+/// without waiting.
+#[test]
+#[cfg(target_os = "linux")]
+fn named_pipes_are_as_good_as_others() {
+    const VALUE: usize = 6000;
+    let folder = Folder::new();
+    fs::create_dir(folder.path()).expect("the name is free");
+    let [calls, replies] = ["calls", "replies"].map(|name| folder.path().join(name));
+    let [input, output] = [&calls, &replies].map(|path| {
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("the name is free");
+        // Open in both directions, so that nobody waits for the other end to be opened.
+        fs::File::options().read(true).write(true).open(path).expect("a pipe can be opened")
+    });
+    let stdio = |file: &fs::File| Stdio::from(file.try_clone().expect("descriptors are left"));
+    let server = Piped(
+        program(["--no-persistent"]).stdin(stdio(&input)).stdout(stdio(&output)).stderr(Stdio::piped()).spawn().expect("the server starts"),
+    );
+    let mut input = input;
+    let mut output = BufReader::new(output);
+    // A reader that keeps up is answered by the thread that reads the calls.
+    let few = conversation(8, 100);
+    for (call, id) in few.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+        input.write_all(call).expect("the server reads");
+        let mut reply = String::new();
+        output.read_line(&mut reply).expect("the server writes");
+        assert!(reply.contains(&format!("\"id\":{id},\"result\":")), "{reply}");
+    }
+    let threads = fs::read_dir(format!("/proc/{}/task", server.0.id())).expect("the server runs");
+    let names: Vec<String> =
+        threads.map(|thread| fs::read_to_string(thread.expect("it can be listed").path().join("comm")).expect("it runs")).collect();
+    assert!(!names.iter().any(|name| name.trim() == "output"), "{names:?}");
+    // One that reads nothing for a while does not stop it.
+    let calls: String = (0..1000)
+        .map(|id| call(id, "setItem", &format!(r#"[1,"k","{}"]"#, "v".repeat(VALUE))) + "\n" + &call(id, "getItem", r#"[1,"k"]"#) + "\n")
+        .collect();
+    input.write_all(calls.as_bytes()).expect("the server reads");
+    let expected = "v".repeat(VALUE);
+    for id in 0..1000 {
+        let mut reply = String::new();
+        output.read_line(&mut reply).expect("the server writes");
+        assert_eq!(reply, format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":null}}\n"));
+        reply.clear();
+        output.read_line(&mut reply).expect("the server writes");
+        assert!(reply == format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":\"{expected}\"}}\n"), "{reply:.200}");
+    }
+    input
+        .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"shutdown\"}\n{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}\n")
+        .expect("the server reads");
+    let (status, log) = server.wait();
+    assert_eq!((status.code(), log.as_str()), (Some(0), ""));
+}
+
 /// The replies are many more bytes than may wait for a reader, so that the server stops reading until they go.
 #[test]
 fn what_waits_for_a_reader_is_bounded() {
