@@ -127,7 +127,9 @@ impl Bottle {
 
     /// Waits until no other connection of this process uses the file.
     pub fn lock(&self) -> BottleGuard {
-        self.file.lock_arc()
+        let mut file = self.file.lock_arc();
+        file.end_abandoned();
+        file
     }
 
     /// The same for a call, which its client may cancel while another connection of this process waits for a lock
@@ -140,10 +142,7 @@ impl Bottle {
         const INTERVAL: Duration = Duration::from_millis(5);
         loop {
             if let Some(mut file) = self.file.try_lock_arc_for(INTERVAL) {
-                // Only a handler that panicked leaves a transaction open.
-                if file.in_transaction() {
-                    file.abort(Error::Cancelled);
-                }
+                file.end_abandoned();
                 return Ok(file);
             }
             if cancellation::is_requested() {
@@ -295,6 +294,13 @@ impl BottleFile {
             }
         }
         self.explain(error)
+    }
+
+    /// Rolls back what a handler that panicked has left.
+    fn end_abandoned(&mut self) {
+        if self.in_transaction() {
+            self.abort(Error::Cancelled);
+        }
     }
 
     /// Whether a transaction is open. After some errors SQLite has rolled it back itself.

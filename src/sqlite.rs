@@ -18,14 +18,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use inspect::Salvaged;
-use rusqlite::blob::ZeroBlob;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 
-use stored::{LARGE, is_large};
-pub use stored::{Stored, read_all};
+use stored::LARGE;
+pub use stored::{ItemWriter, Stored, read_all};
 
 use crate::cancellation;
 
@@ -437,12 +436,6 @@ impl Database {
         self.prepare("SELECT id FROM item WHERE area = ?1 AND key = ?2")?.query_row(params![area, key], |row| row.get(0)).optional()
     }
 
-    /// Writes items one after the other.
-    #[must_use]
-    pub fn item_writer(&self) -> ItemWriter<'_> {
-        ItemWriter { database: self, insert: None, update: None, delete: None }
-    }
-
     /// Copies all items of one area into another, with ids that are greater by `offset`.
     pub fn copy_items(&self, ids: std::ops::Range<i64>, offset: i64, area: i64) -> rusqlite::Result<()> {
         self.prepare(
@@ -619,55 +612,6 @@ impl Database {
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.prepare(sql)?.execute([]).map(drop)
-    }
-}
-
-/// Writes items. A statement is prepared when it is first needed, and kept.
-pub struct ItemWriter<'d> {
-    database: &'d Database,
-    insert: Option<CachedStatement<'d>>,
-    update: Option<CachedStatement<'d>>,
-    delete: Option<CachedStatement<'d>>,
-}
-
-impl ItemWriter<'_> {
-    /// Adds an item.
-    pub fn insert(&mut self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        let database = self.database;
-        let insert = prepare_once(database, &mut self.insert, "INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)")?;
-        if !is_large(value) {
-            return insert.execute(params![id, area, key, value]).map(drop);
-        }
-        let inserted = insert.execute(params![id, area, key, ZeroBlob(value.len() as u64)]);
-        database.fill(id, value, inserted)
-    }
-
-    /// Replaces an item's value.
-    pub fn update(&mut self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
-        let database = self.database;
-        let update = prepare_once(database, &mut self.update, "UPDATE item SET value = ?2 WHERE id = ?1")?;
-        if !is_large(value) {
-            return update.execute(params![id, value]).map(drop);
-        }
-        let has_length = database.open_value(id, true)?.len() == value.len();
-        let resized = if has_length { Ok(1) } else { update.execute(params![id, ZeroBlob(value.len() as u64)]) };
-        database.fill(id, value, resized)
-    }
-
-    /// Removes an item.
-    pub fn delete(&mut self, id: i64) -> rusqlite::Result<()> {
-        prepare_once(self.database, &mut self.delete, "DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
-    }
-}
-
-fn prepare_once<'s, 'd>(
-    database: &'d Database,
-    statement: &'s mut Option<CachedStatement<'d>>,
-    sql: &str,
-) -> rusqlite::Result<&'s mut CachedStatement<'d>> {
-    match statement {
-        Some(prepared) => Ok(prepared),
-        none => Ok(none.insert(database.prepare(sql)?)),
     }
 }
 

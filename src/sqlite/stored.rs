@@ -1,8 +1,8 @@
-//! Values as the database holds them. Large ones are read and written in place: through columns and parameters
-//! of statements SQLite copies them three times more.
+//! Items as the database holds them, and writing them. Large values are read and written in place: through columns
+//! and parameters of statements SQLite copies them three times more.
 
-use rusqlite::MAIN_DB;
-use rusqlite::blob::Blob;
+use rusqlite::blob::{Blob, ZeroBlob};
+use rusqlite::{CachedStatement, MAIN_DB, params};
 
 use super::Database;
 
@@ -13,7 +13,7 @@ pub(super) const LARGE: u32 = 32 << 10;
 const CHUNK: usize = 16 << 10;
 
 /// Whether a value is large.
-pub(super) fn is_large(value: &[u8]) -> bool {
+fn is_large(value: &[u8]) -> bool {
     value.len() >= LARGE as usize
 }
 
@@ -73,6 +73,12 @@ pub fn read_all(stored: &Stored<'_>) -> rusqlite::Result<Vec<u8>> {
 }
 
 impl Database {
+    /// Writes items one after the other.
+    #[must_use]
+    pub fn item_writer(&self) -> ItemWriter<'_> {
+        ItemWriter { database: self, insert: None, update: None, delete: None }
+    }
+
     /// The place of an item's value.
     pub(super) fn open_value(&self, id: i64, read_only: bool) -> rusqlite::Result<Blob<'_>> {
         self.connection.blob_open(MAIN_DB, "item", "value", id, read_only)
@@ -97,12 +103,61 @@ impl Database {
 
     /// Writes a value whose place was just `made`. If that fails the whole transaction is rolled back, because a value
     /// that is half written must not stay; undoing it alone would need a copy of every page.
-    pub(super) fn fill(&self, id: i64, value: &[u8], made: rusqlite::Result<usize>) -> rusqlite::Result<()> {
+    fn fill(&self, id: i64, value: &[u8], made: rusqlite::Result<usize>) -> rusqlite::Result<()> {
         made?;
         let filled = self.open_value(id, false).and_then(|mut place| place.write_all_at(value, 0));
         if filled.is_err() {
             self.rollback();
         }
         filled
+    }
+}
+
+/// Writes items. A statement is prepared when it is first needed, and kept.
+pub struct ItemWriter<'d> {
+    database: &'d Database,
+    insert: Option<CachedStatement<'d>>,
+    update: Option<CachedStatement<'d>>,
+    delete: Option<CachedStatement<'d>>,
+}
+
+impl ItemWriter<'_> {
+    /// Adds an item.
+    pub fn insert(&mut self, id: i64, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        let database = self.database;
+        let insert = prepare_once(database, &mut self.insert, "INSERT INTO item (id, area, key, value) VALUES (?1, ?2, ?3, ?4)")?;
+        if !is_large(value) {
+            return insert.execute(params![id, area, key, value]).map(drop);
+        }
+        let inserted = insert.execute(params![id, area, key, ZeroBlob(value.len() as u64)]);
+        database.fill(id, value, inserted)
+    }
+
+    /// Replaces an item's value.
+    pub fn update(&mut self, id: i64, value: &[u8]) -> rusqlite::Result<()> {
+        let database = self.database;
+        let update = prepare_once(database, &mut self.update, "UPDATE item SET value = ?2 WHERE id = ?1")?;
+        if !is_large(value) {
+            return update.execute(params![id, value]).map(drop);
+        }
+        let has_length = database.open_value(id, true)?.len() == value.len();
+        let resized = if has_length { Ok(1) } else { update.execute(params![id, ZeroBlob(value.len() as u64)]) };
+        database.fill(id, value, resized)
+    }
+
+    /// Removes an item.
+    pub fn delete(&mut self, id: i64) -> rusqlite::Result<()> {
+        prepare_once(self.database, &mut self.delete, "DELETE FROM item WHERE id = ?1")?.execute([id]).map(drop)
+    }
+}
+
+fn prepare_once<'s, 'd>(
+    database: &'d Database,
+    statement: &'s mut Option<CachedStatement<'d>>,
+    sql: &str,
+) -> rusqlite::Result<&'s mut CachedStatement<'d>> {
+    match statement {
+        Some(prepared) => Ok(prepared),
+        none => Ok(none.insert(database.prepare(sql)?)),
     }
 }

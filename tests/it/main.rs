@@ -21,6 +21,7 @@ mod listener;
 mod model;
 mod other_programs;
 mod overflow;
+mod panics;
 mod peer;
 mod processes;
 mod progress;
