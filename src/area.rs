@@ -77,12 +77,22 @@ impl Area {
     /// The area with this id, as its row says, which nobody else can change.
     #[must_use]
     pub fn new(id: i64, row: AreaRow) -> Self {
+        Area::with(id, row, true, cache::OF_SESSION)
+    }
+
+    /// The area with this id, as its row says, which others can change too.
+    #[must_use]
+    pub fn shared(id: i64, row: AreaRow) -> Self {
+        Area::with(id, row, false, cache::OF_BOTTLE)
+    }
+
+    fn with(id: i64, row: AreaRow, current: bool, limit: usize) -> Self {
         Area {
             id,
             row,
             saved: row,
-            cache: Cache::new(is_new(&row)),
-            current: true,
+            cache: Cache::new(limit, is_new(&row)),
+            current,
             finger: Finger { rank: 0, id: id * ORDINALS },
             index: None,
             recording: false,
@@ -90,8 +100,8 @@ impl Area {
         }
     }
 
-    /// Whether what is known of the area can be relied on: for one that others change too, from the moment
-    /// when their changes were taken over to the end of the transaction.
+    /// Whether what is known of a shared area can be relied on: from the moment when others' changes were taken over to
+    /// the end of the transaction.
     pub fn set_current(&mut self, current: bool) {
         self.current = current;
     }
@@ -116,7 +126,7 @@ impl Area {
         }
         self.row = row;
         self.saved = row;
-        self.cache = Cache::new(is_new(&row));
+        self.cache.forget(is_new(&row));
         self.changes.clear();
     }
 
@@ -288,7 +298,7 @@ impl Area {
         }
         self.row.usage = 0;
         self.row.length = 0;
-        self.cache = Cache::new(true);
+        self.cache.forget(true);
         self.forget_places();
         self.changed(None, None, None);
         Ok(())
@@ -363,7 +373,7 @@ impl Area {
 
     /// Forgets the items, also those that are not written, because a transaction was rolled back.
     pub fn forget(&mut self) {
-        self.cache = Cache::new(false);
+        self.cache.forget(false);
         self.forget_places();
     }
 

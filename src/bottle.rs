@@ -87,11 +87,9 @@ impl Bottle {
         let row = database.area(AREA).map_err(|error| place.explain(&error))?;
         let (origin, path) = (place.origin().clone(), place.path().to_owned());
         let commits = Arc::<AtomicU64>::default();
-        let mut area = Area::new(AREA, row);
-        area.set_current(false);
         let file = BottleFile {
             database,
-            area,
+            area: Area::shared(AREA, row),
             place,
             identity,
             data_version: None,

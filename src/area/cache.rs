@@ -12,8 +12,12 @@ use indexmap::IndexMap;
 
 use crate::sqlite::{Database, ItemWriter};
 
-/// Bytes that an area's entries may take; then everything is written, and forgotten.
-const MAX_BYTES: usize = 512 << 10;
+/// Bytes that the entries of a bottle's area may take; then everything is written, and forgotten. SQLite's own cache
+/// stands behind this one.
+pub const OF_BOTTLE: usize = 512 << 10;
+
+/// The same for an area in memory. The usual quota is less, so that what most of them hold is read without SQLite.
+pub const OF_SESSION: usize = 32 << 20;
 
 /// Bytes of a key and its value above which an item is not kept: copying it costs more than reading it again.
 const MAX_ITEM: usize = 8 << 10;
@@ -25,13 +29,15 @@ const MAX_HASHES: usize = 1 << 18;
 const ENTRY_BYTES: usize = 128;
 
 /// An area's items as far as they are known, and what is still to be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cache {
     /// What is known of keys. The others are as the database says.
     entries: IndexMap<Box<[u8]>, Entry, RandomState>,
     /// The places of the entries that are not as the database says.
     unwritten: Vec<usize>,
     bytes: usize,
+    /// Bytes that the entries may take.
+    limit: usize,
     others: Others,
 }
 
@@ -85,10 +91,16 @@ pub fn is_large(key: &[u8], value: &[u8]) -> bool {
 }
 
 impl Cache {
-    /// Nothing is known; if the area `is_empty`, everything.
+    /// Keeps entries of up to `limit` bytes. Nothing is known; if the area `is_empty`, everything.
     #[must_use]
-    pub fn new(is_empty: bool) -> Self {
-        Cache { others: if is_empty { Others::None } else { Others::Unknown }, ..Cache::default() }
+    pub fn new(limit: usize, is_empty: bool) -> Self {
+        let others = if is_empty { Others::None } else { Others::Unknown };
+        Cache { entries: IndexMap::default(), unwritten: Vec::new(), bytes: 0, limit, others }
+    }
+
+    /// Forgets everything, also what is not written.
+    pub fn forget(&mut self, is_empty: bool) {
+        *self = Cache::new(self.limit, is_empty);
     }
 
     /// What a key's item is.
@@ -112,7 +124,7 @@ impl Cache {
     /// # Errors
     /// When the database fails.
     pub fn make_room(&mut self, database: &Database, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        if self.bytes + ENTRY_BYTES + key.len() + value.len() > MAX_BYTES {
+        if self.bytes + ENTRY_BYTES + key.len() + value.len() > self.limit {
             self.write_out(database, area)?;
             self.forget_entries();
         }
@@ -353,7 +365,8 @@ mod tests {
         let row = AreaRow { quota: 3 << 20, usage: 0, length: 0, next: 0, sequence: 0 };
         database.insert_area(1, "http://test", &row).expect("the database is new");
         database.begin_write().expect("no transaction is open");
-        let (mut area, mut model) = (Area::new(1, row), Model::default());
+        let (mut area, mut model) = (Area::shared(1, row), Model::default());
+        area.set_current(true);
         let mut committed = model.clone();
         for step in steps {
             match step {

@@ -1,6 +1,5 @@
 //! Snapshots: the items of an area as they were at one moment, and the way back to them.
 
-use super::cache::Cache;
 use super::{Area, ORDINALS};
 use crate::dom_string::units;
 use crate::error::{Error, Result};
@@ -124,7 +123,7 @@ impl Area {
     fn undo(&mut self, database: &Database, snapshot: &Snapshot, difference: Difference<'_>) -> Result<()> {
         let first = self.ids().start;
         let mut writer = database.item_writer();
-        self.cache = Cache::new(false);
+        self.cache.forget(false);
         // No two items may have one key at any time, so what goes, goes first.
         for (id, key, value) in difference.removed {
             writer.delete(id)?;

@@ -243,7 +243,8 @@ def stopped_holder_of_the_write_lock(new_directory):
         with Server(directory) as holder, Server(directory, "--busy-timeout", "300") as server:
             handle = holder.call("storage/open", True)["storage"]
             storage = server.call("storage/open", True)["storage"]
-            holder.send(*(("setItem", handle, f"h{attempt}-{n}", "v" * 3000) for n in range(200)))
+            value = f"{attempt:04}" * 750
+            holder.send(*(("setItem", handle, f"h{n}", value) for n in range(600)))
             # Most of the time of a group of writes is spent with the lock held.
             time.sleep(0.0005 * (attempt % 20))
             os.kill(holder.pid, signal.SIGSTOP)
@@ -251,15 +252,15 @@ def stopped_holder_of_the_write_lock(new_directory):
             reply = server.receive()
             reads = server.call("length", storage)
             os.kill(holder.pid, signal.SIGCONT)
-            for _ in range(200):
+            for _ in range(600):
                 assert not isinstance(holder.receive(), Fault)
-            server.call("setItem", storage, "after", "x")
+            server.call("setItem", storage, f"after {attempt}", "x")
             assert server.call("length", storage) >= reads + 1
             assert holder.end() == 0 and server.end() == 0
         if isinstance(reply, Fault):
             assert reply.name == "TimeoutError", f"{reply.name}: {reply}"
             found = items(directory)
-            assert all(f"h{attempt}-{n}" in found for n in range(200))
+            assert all(found[f"h{n}"] == value for n in range(600))
             return f"met the lock in attempt {attempt + 1}"
     raise AssertionError("in 200 attempts the holder was never stopped with the lock held")
 
