@@ -118,7 +118,7 @@ pub fn table() -> Vec<Method> {
         method!("storage/keys", Page<'_> => Vec<DomString<'_>>, keys, "The keys, in key order, all at once or page by page.")
             .fails(PAGE)
             .example_after(ITEMS, r#"{"storage":1,"after":"theme","limit":100}"#, r#"["font size"]"#),
-        method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages.")
+        method!("storage/entries", EntriesPage<'_> => Vec<Item<'_>>, bulk::entries, "The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages; only if they remove the key at which a page ended and set it again is what lies between passed over.")
             .fails(PAGE)
             .example_after(ITEMS, r#"{"storage":1,"limit":1}"#, r#"[{"key":"theme","value":"dark"}]"#),
         method!("storage/getItems", OfKeys<'_> => Vec<Option<DomString<'_>>>, bulk::get_items, "The values of several keys at one moment, in the order of the keys; null for those that have no item.")

@@ -885,7 +885,7 @@ export interface Methods {
     result: DOMString[];
     errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "InvalidStateError" | "NotFoundError" | "TimeoutError" | "UnknownError" | "DataCorruption" | "NotSupportedError" | "RequestCancelled";
   };
-  /** The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages. */
+  /** The items, in key order, all at once or page by page. Each page shows one moment's state; an item that is there from the first page to the last is on exactly one of them, whatever others write between the pages; only if they remove the key at which a page ended and set it again is what lies between passed over. */
   "storage/entries": {
     params: EntriesParams;
     paramsByPosition: EntriesParamsByPosition;
