@@ -13,8 +13,6 @@ use crate::peer::{PROGRAM, Peer};
 const OPEN: &str = r#"{"jsonrpc":"2.0","id":0,"method":"storage/open","params":[true]}"#;
 const PAGE: usize = 4096;
 
-/// Few enough that no background checkpoint is still at work when the process ends: a WAL that is left would
-/// hide the damage.
 const ITEMS: usize = 900;
 
 fn start(folder: &Folder) -> Peer {
@@ -35,7 +33,12 @@ fn written() -> (Folder, PathBuf) {
     let folder = Folder::new();
     let mut peer = start(&folder);
     peer.call(OPEN);
-    (0..ITEMS).for_each(|n| set(&mut peer, n, &value(n)));
+    // In one transaction, so that no background checkpoint is at work when the process ends: a WAL that is left would
+    // hide the damage.
+    let items: Vec<String> = (0..ITEMS).map(|n| format!(r#"{{"key":"key {n}","value":"{}"}}"#, value(n))).collect();
+    let items = items.join(",");
+    let reply = peer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"storage/transact","params":{{"storage":1,"set":[{items}]}}}}"#));
+    assert!(reply.contains("\"result\":null"), "{reply}");
     peer.close();
     assert_eq!(peer.wait().code(), Some(0));
     let file = folder.default_bottle();
