@@ -432,3 +432,19 @@ fn is_new(row: &AreaRow) -> bool {
 pub fn ids(area: i64) -> std::ops::Range<i64> {
     area * ORDINALS..(area + 1) * ORDINALS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All items of an area, in order.
+    pub fn items(area: &mut Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut items = Vec::new();
+        area.entries(database, None, u64::MAX, |key, value| {
+            items.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })
+        .expect("the database can be read");
+        items
+    }
+}

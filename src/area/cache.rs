@@ -124,7 +124,9 @@ impl Cache {
     /// # Errors
     /// When the database fails.
     pub fn make_room(&mut self, database: &Database, area: i64, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        if self.bytes + ENTRY_BYTES + key.len() + value.len() > self.limit {
+        // Of a large item nothing is kept but its key.
+        let kept = if is_large(key, value) { 0 } else { value.len() };
+        if self.bytes + ENTRY_BYTES + key.len() + kept > self.limit {
             self.write_out(database, area)?;
             self.forget_entries();
         }
@@ -275,6 +277,7 @@ impl Entry {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tests::items;
     use super::super::{Area, Changes};
     use super::*;
     use crate::error::Error;
@@ -324,16 +327,6 @@ mod tests {
 
     fn item(key: u8, size: usize, fill: u8) -> (Vec<u8>, Vec<u8>) {
         (vec![b'k', key], vec![fill % 10 + b'0'; size])
-    }
-
-    fn entries(area: &mut Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut entries = Vec::new();
-        area.entries(database, None, u64::MAX, |key, value| {
-            entries.push((key.to_vec(), value.to_vec()));
-            Ok(())
-        })
-        .expect("the database can be read");
-        entries
     }
 
     fn transact(area: &mut Area, database: &Database, model: &mut Model, removed: &[u8], set: &[(u8, usize, u8)], fails: bool) {
@@ -396,7 +389,7 @@ mod tests {
                 }
                 Step::Entries => {
                     let expected: Vec<_> = model.clone().into_iter().collect();
-                    assert!(entries(&mut area, &database) == expected, "the items are those of the map");
+                    assert!(items(&mut area, &database) == expected, "the items are those of the map");
                 }
                 Step::Clear => {
                     area.clear(&database).expect("the database works");
@@ -421,10 +414,19 @@ mod tests {
         let expected: Vec<_> = model.into_iter().collect();
         let usage: usize = expected.iter().map(|(key, value)| 2 * (key.len() + value.len())).sum();
         assert_eq!(area.row().usage, usage as u64);
-        assert!(entries(&mut area, &database) == expected, "the items are those of the map");
+        assert!(items(&mut area, &database) == expected, "the items are those of the map");
         area.save(&database).expect("the database works");
         let mut again = Area::new(1, database.area(1).expect("the area is there"));
-        assert!(entries(&mut again, &database) == expected, "the database has the items");
+        assert!(items(&mut again, &database) == expected, "the database has the items");
+    }
+
+    #[test]
+    fn a_large_item_drives_nothing_out() {
+        let database = Database::open_memory().expect("there is memory");
+        let mut cache = Cache::new(OF_BOTTLE, true);
+        cache.set(b"small", None, 1, b"x");
+        cache.make_room(&database, 1, b"large", &vec![b'x'; 2 * OF_BOTTLE]).expect("there is nothing to write");
+        assert!(matches!(cache.get(b"small"), Now::Item { value: b"x", .. }));
     }
 
     proptest! {

@@ -153,22 +153,13 @@ impl Area {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::items;
     use super::*;
 
     fn area(id: i64, database: &Database) -> Area {
         let row = AreaRow { quota: 1 << 30, usage: 0, length: 0, next: 0, sequence: 0 };
         database.insert_area(id, "http://test", &row).expect("the database is new");
         Area::new(id, row)
-    }
-
-    fn items(area: &mut Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut items = Vec::new();
-        area.entries(database, None, u64::MAX, |key, value| {
-            items.push((key.to_vec(), value.to_vec()));
-            Ok(())
-        })
-        .expect("the database can be read");
-        items
     }
 
     #[test]
