@@ -306,8 +306,9 @@ impl Session {
     fn recover(&mut self, error: &rusqlite::Error) -> Error {
         self.writes = 0;
         for (id, area) in &mut self.areas {
-            if let Ok(row) = self.database.area(*id) {
-                area.area.load(row);
+            match self.database.area(*id) {
+                Ok(row) => area.area.load(row),
+                Err(_) => area.area.forget(),
             }
         }
         if let Err(error) = self.database.begin_write() {
