@@ -63,7 +63,8 @@ enum NoWait {
     /// By asking the system for it with each write.
     #[default]
     Asked,
-    /// By looking first whether there is room: what a pipe is ready for, it takes at once if it is not too long.
+    /// By looking first whether there is room: what a pipe or a socket is ready for, it takes at once if it is
+    /// not too long.
     IfReady,
     /// Not at all for this kind of file.
     Impossible,
@@ -174,9 +175,9 @@ impl Output {
                     }
                     Err(rustix::io::Errno::AGAIN) => break,
                     Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
-                        // Linux cannot for a named pipe.
-                        let is_pipe = state.no_wait == NoWait::Asked && is_pipe(&self.shared.fd);
-                        state.no_wait = if is_pipe { NoWait::IfReady } else { NoWait::Impossible };
+                        // Linux cannot for a named pipe, other systems for no file.
+                        let buffered = state.no_wait == NoWait::Asked && is_pipe_or_socket(&self.shared.fd);
+                        state.no_wait = if buffered { NoWait::IfReady } else { NoWait::Impossible };
                     }
                     Err(error) => {
                         let kind = std::io::Error::from(error).kind();
@@ -301,7 +302,7 @@ fn write_no_wait(_: &OwnedFd, _: &[u8]) -> Result<usize, rustix::io::Errno> {
     Err(rustix::io::Errno::OPNOTSUPP)
 }
 
-/// A write of up to `PIPE_BUF` bytes to a pipe does not wait if the pipe is ready for writing.
+/// A write of up to `PIPE_BUF` bytes to a pipe or a socket does not wait if that is ready for writing.
 fn write_if_ready(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno> {
     const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
     if !is_ready_within(fd, rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }) {
@@ -310,6 +311,7 @@ fn write_if_ready(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, rustix::io::Errno
     rustix::io::write(fd, &bytes[..bytes.len().min(PIPE_BUF)])
 }
 
-fn is_pipe(fd: &OwnedFd) -> bool {
-    rustix::fs::fstat(fd).is_ok_and(|file| rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo)
+fn is_pipe_or_socket(fd: &OwnedFd) -> bool {
+    use rustix::fs::FileType;
+    rustix::fs::fstat(fd).is_ok_and(|file| matches!(FileType::from_raw_mode(file.st_mode), FileType::Fifo | FileType::Socket))
 }
