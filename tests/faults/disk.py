@@ -159,22 +159,28 @@ def mounted(directory, kind, options):
     subprocess.run(["mount", "-t", kind, "-o", options, kind, directory], check=True)
 
 
+def fill(server, storage, most):
+    """Sets items until one fails for lack of space, before `most` are set; those that were acknowledged."""
+    written = {}
+    for n in range(most):
+        server.send(("setItem", storage, f"k{n}", "v" * 1000))
+        reply = server.receive()
+        if isinstance(reply, Fault):
+            break
+        written[f"k{n}"] = "v" * 1000
+    assert isinstance(reply, Fault) and reply.name == "UnknownError" and "space" in str(reply), repr(reply)
+    return written
+
+
 def full_disk(new_directory):
     """A file system without space: writes fail and say so, reads and session areas work, and space brings all back."""
     directory = new_directory()
     mounted(directory, "tmpfs", "size=1536k,mode=700")
     try:
-        written = {}
         with Server(directory) as server:
             storage = server.call("storage/open", True)["storage"]
             session = server.call("storage/open", False)["storage"]
-            for n in range(4000):
-                server.send(("setItem", storage, f"k{n}", "v" * 1000))
-                reply = server.receive()
-                if isinstance(reply, Fault):
-                    break
-                written[f"k{n}"] = "v" * 1000
-            assert isinstance(reply, Fault) and reply.name == "UnknownError" and "space" in str(reply), repr(reply)
+            written = fill(server, storage, 4000)
             assert len(written) > 100
             replies = server.all(("setItem", storage, f"g{n}", "v" * 1000) for n in range(50))
             written.update({f"g{n}": "v" * 1000 for n, reply in enumerate(replies) if not isinstance(reply, Fault)})
@@ -220,16 +226,9 @@ def read_only_disk(new_directory):
 def file_size_limit(new_directory):
     """`ulimit -f`: the signal that goes with it kills nobody."""
     directory = new_directory()
-    written = {}
     with Server(directory, wrapper=("bash", "-c", "ulimit -f 400; exec \"$0\" \"$@\"")) as server:
         storage = server.call("storage/open", True)["storage"]
-        for n in range(2000):
-            server.send(("setItem", storage, f"k{n}", "v" * 1000))
-            reply = server.receive()
-            if isinstance(reply, Fault):
-                break
-            written[f"k{n}"] = "v" * 1000
-        assert isinstance(reply, Fault) and reply.name == "UnknownError" and "space" in str(reply), repr(reply)
+        written = fill(server, storage, 2000)
         assert server.call("length", storage) == len(written)
         assert server.end() == 0
     assert items(directory) == written
