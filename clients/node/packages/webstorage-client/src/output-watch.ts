@@ -1,9 +1,10 @@
 import { closeSync, readSync } from "node:fs";
 import { Socket } from "node:net";
+import { isMainThread } from "node:worker_threads";
 
-const { clearInterval, setInterval } = globalThis;
+const { clearImmediate, clearInterval, setImmediate, setInterval } = globalThis;
 
-// How often a runtime that cannot wait for a FIFO looks whether it has something, in milliseconds.
+// How often a thread that cannot wait for a FIFO looks whether it has something, in milliseconds.
 const LOOK = 10;
 
 /** Who takes in what arrives between tasks. */
@@ -18,9 +19,12 @@ export interface OutputReader {
  * Others may read the descriptor as well. Returns what ends the watch and closes the descriptor.
  */
 export function watchOutput(descriptor: number, reader: OutputReader): () => void {
-  // Sockets on descriptors are refused by Deno and stay silent in Bun.
+  // Sockets on descriptors are refused by Deno and stay silent in Bun. In a worker thread Node closes at the
+  // thread's end each descriptor that was opened there and not closed by `closeSync`. A socket closes its
+  // own unseen by that, and the second close would hit what another thread has opened meanwhile.
   const { bun, deno } = process.versions;
-  return bun === undefined && deno === undefined ? watchSocket(descriptor, reader) : watchInterval(descriptor, reader);
+  const sockets = isMainThread && bun === undefined && deno === undefined;
+  return sockets ? watchSocket(descriptor, reader) : watchInterval(descriptor, reader);
 }
 
 function watchSocket(descriptor: number, reader: OutputReader): () => void {
@@ -46,18 +50,31 @@ function watchSocket(descriptor: number, reader: OutputReader): () => void {
 
 function watchInterval(descriptor: number, reader: OutputReader): () => void {
   const buffer = Buffer.allocUnsafe(64 * 1024);
-  const timer = setInterval(() => {
+  let soon: NodeJS.Immediate | undefined;
+  const look = () => {
+    let length: number;
     try {
-      const length = readSync(descriptor, buffer);
-      if (length > 0) reader.receive(buffer.subarray(0, length));
-      else reader.end();
+      length = readSync(descriptor, buffer);
     } catch {
       // There is nothing to read now.
+      return;
     }
-  }, LOOK);
+    if (length === 0) {
+      clearInterval(timer);
+      reader.end();
+      return;
+    }
+    // More of a burst is not left to wait for the next interval.
+    clearImmediate(soon);
+    soon = setImmediate(look);
+    soon.unref();
+    reader.receive(buffer.subarray(0, length));
+  };
+  const timer = setInterval(look, LOOK);
   timer.unref();
   return () => {
     clearInterval(timer);
+    clearImmediate(soon);
     closeSync(descriptor);
   };
 }
