@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::origin::Origin;
 use crate::place::{self, FileIdentity, Place};
 use crate::protocol::Handle;
-use crate::sqlite::{Database, Durability};
+use crate::sqlite::{AreaRow, Commit, Database, Durability};
 use crate::watch::Watch;
 
 pub use listening::Subscribed;
@@ -50,6 +50,10 @@ pub struct BottleFile {
     identity: FileIdentity,
     /// SQLite's number for the state that `area` and `journal` were read in; none yet if `None`.
     data_version: Option<i64>,
+    /// The newest commit that `area` and `journal` are up to; `None` if that is not known.
+    seen: Option<Commit>,
+    /// The newest commit when a lone call found that the area was not up to it.
+    missed: Option<Commit>,
     /// The pages of the WAL that were handed to a checkpoint.
     checkpointed: u32,
     journal: Journal,
@@ -93,6 +97,8 @@ impl Bottle {
             place,
             identity,
             data_version: None,
+            seen: None,
+            missed: None,
             checkpointed: 0,
             journal: Journal::new(listeners_dir),
             listeners: Listeners::default(),
@@ -203,13 +209,63 @@ impl BottleFile {
         (&mut self.area, &self.database)
     }
 
+    /// Runs `read`, which looks at one item or reads several with one statement. Without a transaction around it:
+    /// that would cost as much again, and one statement sees one moment's state by itself.
+    ///
+    /// # Errors
+    /// As [`BottleFile::begin_read`], and those of `read`.
+    pub fn read_items<T>(&mut self, read: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
+        self.reopen_if_replaced()?;
+        if !self.is_up_to_date() && !self.is_worth_reading_in() {
+            return read(&mut self.area, &self.database).map_err(|error| self.explain(error));
+        }
+        self.read_in()?;
+        self.area.set_current(true);
+        let read = read(&mut self.area, &self.database);
+        self.area.set_current(false);
+        read.map_err(|error| self.explain(error))
+    }
+
+    /// The area's row as of now.
+    ///
+    /// # Errors
+    /// As [`BottleFile::begin_read`].
+    pub fn read_row(&mut self) -> Result<AreaRow> {
+        self.reopen_if_replaced()?;
+        self.read_in()?;
+        Ok(*self.area.row())
+    }
+
+    /// Whether nobody has committed since the area was brought up to date.
+    fn is_up_to_date(&self) -> bool {
+        self.seen.is_some() && self.seen == self.database.newest_commit()
+    }
+
+    /// Whether to bring the area up to date for a call that could do without, because nobody has committed since
+    /// the last such call either.
+    fn is_worth_reading_in(&mut self) -> bool {
+        let newest = self.database.newest_commit();
+        std::mem::replace(&mut self.missed, newest) == newest && newest.is_some()
+    }
+
+    /// Brings the area up to date, if it is not.
+    fn read_in(&mut self) -> Result<()> {
+        if self.is_up_to_date() {
+            return Ok(());
+        }
+        self.begin_read()?;
+        self.commit(&[])
+    }
+
     /// Begins a transaction that sees one moment's state, and brings the area up to it.
     ///
     /// # Errors
     /// [`Error::Timeout`], [`Error::Unknown`] or [`Error::DataCorruption`].
     pub fn begin_read(&mut self) -> Result<()> {
         self.reopen_if_replaced()?;
-        let begun = self.database.begin_read().and_then(|()| self.refresh());
+        // The transaction may see later commits than this one, and then this one is not the newest any more.
+        let newest = self.database.newest_commit();
+        let begun = self.database.begin_read().and_then(|()| self.refresh(newest));
         self.or_abort(begun)
     }
 
@@ -230,7 +286,8 @@ impl BottleFile {
             self.reopen_if_replaced()?;
         }
         self.writing = true;
-        let refreshed = self.refresh().and_then(|()| self.deliver_foreign()).and_then(|_| self.enter_again());
+        let newest = self.database.newest_commit();
+        let refreshed = self.refresh(newest).and_then(|()| self.deliver_foreign()).and_then(|_| self.enter_again());
         self.area.record(self.journal.is_wanted() || !self.listeners.is_empty());
         self.or_abort(refreshed)
     }
@@ -256,6 +313,9 @@ impl BottleFile {
         }
         self.area.set_current(false);
         if std::mem::take(&mut self.writing) {
+            // Another process can have committed since.
+            self.seen =
+                self.database.newest_commit().filter(|newest| self.seen.is_some_and(|seen| newest == &seen || newest.follows(&seen)));
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.listeners.deliver(events);
             self.delivered = self.area.row().sequence;
@@ -282,7 +342,7 @@ impl BottleFile {
         self.database.rollback();
         self.area.set_current(false);
         // What was read about listeners may have been changed in the same transaction.
-        self.data_version = None;
+        (self.data_version, self.seen) = (None, None);
         match self.database.area(AREA) {
             Ok(row) => self.area.load(row),
             Err(error) => {
@@ -330,26 +390,35 @@ impl BottleFile {
         self.database = database;
         self.identity = identity;
         self.area.load(row);
-        self.data_version = None;
+        (self.data_version, self.seen) = (None, None);
         self.replaced = true;
         self.checkpointed = 0;
         Ok(())
     }
 
-    /// Reads the area's row and the listeners again if another process has written since the last look.
-    fn refresh(&mut self) -> rusqlite::Result<()> {
-        let data_version = Some(self.database.data_version()?);
-        let changed = data_version != self.data_version;
-        if changed {
-            self.area.load(self.database.area(AREA)?);
+    /// Reads the area's row and the listeners again if another process has written since the last look. The
+    /// transaction sees all up to the commit `newest` at least; one that may write sees exactly that.
+    fn refresh(&mut self, newest: Option<Commit>) -> rusqlite::Result<()> {
+        // A transaction that only reads sees nothing before its first statement.
+        if !self.writing || self.seen.is_none() || self.seen != newest {
+            let data_version = Some(self.database.data_version()?);
+            if data_version != self.data_version {
+                self.area.load(self.database.area(AREA)?);
+                self.refresh_journal()?;
+                self.data_version = data_version;
+            }
+            self.seen = newest;
         }
-        if changed || (self.writing && self.journal.is_stale()) {
-            let own = self.watch.as_deref().map(|watch| watch.presence().name());
-            self.journal.refresh(&self.database, own, self.writing)?;
-            self.data_version = data_version;
+        if self.writing && self.journal.is_stale() {
+            self.refresh_journal()?;
         }
         self.area.set_current(true);
         Ok(())
+    }
+
+    fn refresh_journal(&mut self) -> rusqlite::Result<()> {
+        let own = self.watch.as_deref().map(|watch| watch.presence().name());
+        self.journal.refresh(&self.database, own, self.writing)
     }
 
     fn or_abort(&mut self, begun: rusqlite::Result<()>) -> Result<()> {
@@ -357,7 +426,7 @@ impl BottleFile {
             self.writing = false;
             self.database.rollback();
             self.area.set_current(false);
-            self.data_version = None;
+            (self.data_version, self.seen) = (None, None);
             self.explain(error.into())
         })
     }

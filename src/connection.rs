@@ -440,13 +440,7 @@ impl Connection {
                 let (area, database) = self.session()?.area(id)?;
                 read(area, database)
             }
-            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => {
-                // One statement sees one moment's state by itself; a transaction around it costs as much again.
-                let mut file = bottle.lock_for_call()?;
-                file.reopen_if_replaced()?;
-                let (area, database) = file.area();
-                read(area, database).map_err(|error| file.explain(error))
-            }
+            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock_for_call()?.read_items(read),
             StorageArea::Persistent(bottle) => {
                 let bottle = Arc::clone(bottle);
                 self.read_bottle(&bottle, read)
@@ -465,6 +459,17 @@ impl Connection {
                 let bottle = Arc::clone(bottle);
                 self.read_bottle(&bottle, read)
             }
+        }
+    }
+
+    /// An area's row.
+    ///
+    /// # Errors
+    /// As [`Connection::read_items`].
+    pub fn row(&mut self, handle: Handle) -> Result<AreaRow> {
+        match &self.handles.get(&handle).ok_or_else(|| not_open(handle))?.area {
+            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock_for_call()?.read_row(),
+            _ => self.read(handle, |area, _| Ok(*area.row())),
         }
     }
 

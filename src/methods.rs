@@ -457,7 +457,7 @@ fn key(connection: &mut Connection, params: OfIndex) -> Result<Option<DomString<
 }
 
 fn length(connection: &mut Connection, params: OfStorage) -> Result<u64> {
-    connection.read(params.storage, |area, _| Ok(area.row().length))
+    Ok(connection.row(params.storage)?.length)
 }
 
 fn keys(connection: &mut Connection, params: Page<'_>) -> Result<Vec<DomString<'static>>> {

@@ -9,6 +9,7 @@
 mod inspect;
 pub mod other_programs;
 mod stored;
+mod wal_index;
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -25,6 +26,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, p
 
 use stored::LARGE;
 pub use stored::{ItemWriter, Stored, read_all};
+pub use wal_index::Commit;
 
 use crate::cancellation;
 

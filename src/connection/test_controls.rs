@@ -61,7 +61,7 @@ impl Connection {
     /// [`Error::InvalidState`] if the handle is not open; those of the database.
     pub fn dispatch_event(&mut self, handle: Handle, change: Change, url: &str) -> Result<()> {
         self.end_group();
-        let sequence = self.read(handle, |area, _| Ok(area.row().sequence))?;
+        let sequence = self.row(handle)?.sequence;
         let event = Event { change: Change { sequence, ..change }, url: url.into(), source: None };
         let number = self.number;
         match &self.handles.get(&handle).ok_or_else(|| not_open(handle))?.area {

@@ -14,7 +14,7 @@ use crate::reply::Plain;
 use crate::shed::BottleInfo;
 
 pub(super) fn estimate(connection: &mut Connection, params: OfStorage) -> Result<Plain<Estimate>> {
-    let row = connection.read(params.storage, |area, _| Ok(*area.row()))?;
+    let row = connection.row(params.storage)?;
     let size = match connection.bottle_origin(params.storage)? {
         Some(origin) => Some(connection.shed()?.size(&origin)),
         None => None,
