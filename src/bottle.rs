@@ -216,10 +216,15 @@ impl BottleFile {
     /// As [`BottleFile::begin_read`], and those of `read`.
     pub fn read_items<T>(&mut self, read: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
         self.reopen_if_replaced()?;
-        if !self.is_up_to_date() && !self.is_worth_reading_in() {
-            return read(&mut self.area, &self.database).map_err(|error| self.explain(error));
+        let newest = self.database.newest_commit();
+        if !self.is_up_to(newest) {
+            // Bringing the area up to date for a call that can do without is worth its price once nobody has
+            // committed since the last such call either.
+            if newest.is_none() || std::mem::replace(&mut self.missed, newest) != newest {
+                return read(&mut self.area, &self.database).map_err(|error| self.explain(error));
+            }
+            self.read_in()?;
         }
-        self.read_in()?;
         self.area.set_current(true);
         let read = read(&mut self.area, &self.database);
         self.area.set_current(false);
@@ -232,27 +237,19 @@ impl BottleFile {
     /// As [`BottleFile::begin_read`].
     pub fn read_row(&mut self) -> Result<AreaRow> {
         self.reopen_if_replaced()?;
-        self.read_in()?;
+        if !self.is_up_to(self.database.newest_commit()) {
+            self.read_in()?;
+        }
         Ok(*self.area.row())
     }
 
-    /// Whether nobody has committed since the area was brought up to date.
-    fn is_up_to_date(&self) -> bool {
-        self.seen.is_some() && self.seen == self.database.newest_commit()
+    /// Whether the area is up to the commit `newest`.
+    fn is_up_to(&self, newest: Option<Commit>) -> bool {
+        newest.is_some() && self.seen == newest
     }
 
-    /// Whether to bring the area up to date for a call that could do without, because nobody has committed since
-    /// the last such call either.
-    fn is_worth_reading_in(&mut self) -> bool {
-        let newest = self.database.newest_commit();
-        std::mem::replace(&mut self.missed, newest) == newest && newest.is_some()
-    }
-
-    /// Brings the area up to date, if it is not.
+    /// Brings the area up to date.
     fn read_in(&mut self) -> Result<()> {
-        if self.is_up_to_date() {
-            return Ok(());
-        }
         self.begin_read()?;
         self.commit(&[])
     }
@@ -400,7 +397,7 @@ impl BottleFile {
     /// transaction sees all up to the commit `newest` at least; one that may write sees exactly that.
     fn refresh(&mut self, newest: Option<Commit>) -> rusqlite::Result<()> {
         // A transaction that only reads sees nothing before its first statement.
-        if !self.writing || self.seen.is_none() || self.seen != newest {
+        if !self.writing || !self.is_up_to(newest) {
             let data_version = Some(self.database.data_version()?);
             if data_version != self.data_version {
                 self.area.load(self.database.area(AREA)?);

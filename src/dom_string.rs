@@ -185,21 +185,21 @@ pub fn from_utf16le(bytes: &[u8]) -> Vec<u8> {
 
 /// Appends a WTF-8 string to `out` as a JSON string.
 pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
+    /// Bytes that are looked at before they are copied: few enough to be near the processor still.
+    const NEAR: usize = 16 << 10;
     out.reserve(wtf8.len() + 2);
     out.push(b'"');
-    let mut written = 0;
-    let mut at = 0;
-    while let Some(offset) = find_special::<true>(&wtf8[at..]) {
-        at += offset;
-        let byte = wtf8[at];
-        let (escape_from, length): (usize, usize) = (at, if byte == 0xED { 3 } else { 1 });
-        if byte == 0xED && wtf8[at + 1] < 0xA0 {
-            // U+D000 to U+D7FF begin with the same byte as surrogates do and need no escape.
-            at += 3;
+    let mut rest = wtf8;
+    while !rest.is_empty() {
+        let near = &rest[..rest.len().min(NEAR)];
+        let plain = find_special::<true>(near).unwrap_or(near.len());
+        out.extend_from_slice(&near[..plain]);
+        rest = &rest[plain..];
+        if plain == near.len() {
             continue;
         }
-        out.extend_from_slice(&wtf8[written..escape_from]);
-        match byte {
+        let length = if rest[0] == 0xED { 3 } else { 1 };
+        match rest[0] {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -207,17 +207,14 @@ pub fn write_json(wtf8: &[u8], ill_formed: IllFormed, out: &mut Vec<u8>) {
             b'\t' => out.extend_from_slice(b"\\t"),
             0x08 => out.extend_from_slice(b"\\b"),
             0x0C => out.extend_from_slice(b"\\f"),
+            // U+D000 to U+D7FF begin with the same byte as surrogates do and need no escape.
+            0xED if rest[1] < 0xA0 => out.extend_from_slice(&rest[..length]),
             0xED if ill_formed == IllFormed::Replace => out.extend_from_slice("\u{FFFD}".as_bytes()),
-            0xED => {
-                let unit = 0xD000 | u16::from(wtf8[at + 1] & 0x3F) << 6 | u16::from(wtf8[at + 2] & 0x3F);
-                write_unit(unit, out);
-            }
+            0xED => write_unit(0xD000 | u16::from(rest[1] & 0x3F) << 6 | u16::from(rest[2] & 0x3F), out),
             control => write_unit(u16::from(control), out),
         }
-        at += length;
-        written = at;
+        rest = &rest[length..];
     }
-    out.extend_from_slice(&wtf8[written..]);
     out.push(b'"');
 }
 

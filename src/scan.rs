@@ -60,7 +60,9 @@ pub fn find_special<const OR_ED: bool>(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 4 * LANES;
     let mut plain = 0;
     for block in bytes.as_chunks::<BLOCK>().0 {
-        let hits = block.as_chunks::<LANES>().0.iter().fold(u8x16::ZERO, |hits, lanes| hits | special_lanes::<OR_ED>(lanes));
+        // One after the other, because a loop around so little work would be a third of it.
+        let ([a, b, c, d], _) = block.as_chunks::<LANES>() else { break };
+        let hits = special_lanes::<OR_ED>(a) | special_lanes::<OR_ED>(b) | special_lanes::<OR_ED>(c) | special_lanes::<OR_ED>(d);
         if hits.any() {
             break;
         }
@@ -79,12 +81,13 @@ pub fn find_special<const OR_ED: bool>(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Has all bits of the special bytes set, and none of the others.
+#[inline]
 fn special_lanes<const OR_ED: bool>(lanes: &[u8; 16]) -> u8x16 {
     let lanes = u8x16::new(*lanes);
-    let is = |byte: u8| lanes.simd_eq(u8x16::splat(byte));
-    let controls = lanes.min(u8x16::splat(0x1F)).simd_eq(lanes);
-    let hits = controls | is(b'"') | is(b'\\');
-    if OR_ED { hits | is(0xED) } else { hits }
+    // With this bit turned over the quote comes right after the control characters, and the blank does not.
+    let turned = lanes ^ u8x16::splat(b'"' ^ b' ');
+    let hits = turned.min(u8x16::splat(b' ')).simd_eq(turned) | lanes.simd_eq(u8x16::splat(b'\\'));
+    if OR_ED { hits | lanes.simd_eq(u8x16::splat(0xED)) } else { hits }
 }
 
 /// A place in a JSON text. Its methods step over one thing and return its text, or give up with `None`.

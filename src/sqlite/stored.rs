@@ -62,14 +62,10 @@ impl Stored<'_> {
 
 /// The bytes of a value.
 pub fn read_all(stored: &Stored<'_>) -> rusqlite::Result<Vec<u8>> {
-    match stored {
-        Stored::Small(value) => Ok(value.to_vec()),
-        Stored::Large(blob) => {
-            let mut value = vec![0; blob.len()];
-            blob.read_at_exact(&mut value, 0)?;
-            Ok(value)
-        }
-    }
+    // Memory as large as the value would have to be zeroed first, which costs more than to copy each piece again.
+    let mut value = Vec::with_capacity(stored.len());
+    stored.for_each_piece(|piece| value.extend_from_slice(piece))?;
+    Ok(value)
 }
 
 impl Database {
