@@ -3,19 +3,21 @@
 
 mod administration;
 mod copies;
+mod group;
 mod state_file;
+mod subscriptions;
 mod test_controls;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-pub use state_file::Target;
-
+use self::group::Group;
+pub use self::state_file::Target;
+pub use self::subscriptions::SubscriptionWish;
 use crate::area::Area;
-use crate::bottle::{Bottle, BottleGuard, Subscribed};
-use crate::broadcast::{Event, Filter, Held, Listener};
+use crate::bottle::Bottle;
+use crate::broadcast::Event;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::output::Output;
@@ -26,15 +28,6 @@ use crate::session::Session;
 use crate::shed::Shed;
 use crate::sqlite::{AreaRow, Database};
 use crate::test_controls::Controls;
-
-/// The most calls that share one transaction.
-const MAX_GROUP_CALLS: u32 = 256;
-
-/// For how long one group of calls may hold a bottle's write lock.
-const MAX_GROUP_TIME: Duration = Duration::from_millis(20);
-
-/// Bytes of keys and values that one group may write, and of replies it may hold back.
-const MAX_GROUP_BYTES: u64 = 1 << 20;
 
 /// The state of one RPC connection.
 pub struct Connection {
@@ -113,31 +106,6 @@ enum StorageArea {
     Session(i64),
     /// The area of a bottle.
     Persistent(Arc<Bottle>),
-}
-
-/// The transaction that consecutive calls on one bottle share.
-struct Group {
-    bottle: Arc<Bottle>,
-    file: BottleGuard,
-    writing: bool,
-    calls: u32,
-    bytes: u64,
-    began: Instant,
-    /// The changes that its calls have made.
-    events: Vec<Event>,
-}
-
-/// What a subscription is to bring.
-#[derive(Debug)]
-pub struct SubscriptionWish {
-    /// Which keys.
-    pub filter: Filter,
-    /// Whether with values.
-    pub values: bool,
-    /// Whether also the handle's own changes.
-    pub include_self: bool,
-    /// The last change that is known already.
-    pub since: Option<u64>,
 }
 
 /// What opening an area tells.
@@ -329,106 +297,6 @@ impl Connection {
         }
     }
 
-    /// Subscribes a handle to the changes of its area.
-    ///
-    /// # Errors
-    /// [`Error::InvalidState`] if the handle is not open; those of the database.
-    pub fn subscribe(&mut self, handle: Handle, wish: SubscriptionWish) -> Result<(SubscriptionId, Subscribed)> {
-        self.end_group();
-        let subscription = self.next_subscription;
-        let storage = self.handles.get(&handle).ok_or_else(|| not_open(handle))?;
-        let listener = Listener {
-            connection: self.number,
-            subscription,
-            storage: handle,
-            filter: wish.filter,
-            values: wish.values,
-            include_self: wish.include_self,
-            framing: self.replies.framing(),
-            ill_formed: self.replies.ill_formed(),
-            output: self.output.clone(),
-            held: Some(Held::default()),
-        };
-        let subscribed = match &storage.area {
-            StorageArea::Session(id) => {
-                let id = *id;
-                let session = self.session()?;
-                let sequence = session.area(id)?.0.row().sequence;
-                session.listen(id, |listeners| listeners.add(listener));
-                Subscribed { sequence, gap: wish.since.is_some_and(|since| since != sequence) }
-            }
-            StorageArea::Persistent(bottle) => {
-                let bottle = Arc::clone(bottle);
-                let watch = self.shed()?.watch(&bottle)?;
-                bottle.lock().subscribe(listener, wish.since, &watch)?
-            }
-        };
-        self.next_subscription += 1;
-        self.subscriptions.insert(subscription, handle);
-        self.unreleased.push(subscription);
-        Ok((subscription, subscribed))
-    }
-
-    /// Ends a subscription.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is none with this id.
-    pub fn unsubscribe(&mut self, subscription: SubscriptionId) -> Result<()> {
-        self.end_group();
-        let handle = *self.subscriptions.get(&subscription).ok_or_else(|| {
-            Error::NotFound(format!("subscription: {subscription} is no subscription of this connection; storage/subscribe makes one"))
-        })?;
-        self.end_subscriptions(handle, |ended| ended == subscription);
-        Ok(())
-    }
-
-    /// Lets the events of new subscriptions go out. To be called when the replies are out.
-    pub fn release_subscriptions(&mut self) {
-        for subscription in std::mem::take(&mut self.unreleased) {
-            let number = self.number;
-            let Some(storage) = self.subscriptions.get(&subscription).and_then(|handle| self.handles.get(handle)) else { continue };
-            match &storage.area {
-                StorageArea::Session(id) => {
-                    if let Some(session) = &mut self.session {
-                        session.listen(*id, |listeners| listeners.release(number, subscription));
-                    }
-                }
-                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription),
-            }
-        }
-    }
-
-    /// Ends the subscriptions of a handle that `which` chooses.
-    fn end_subscriptions(&mut self, handle: Handle, which: impl Fn(SubscriptionId) -> bool) {
-        if !self.subscriptions.values().any(|listening| *listening == handle) {
-            return;
-        }
-        self.end_group();
-        let number = self.number;
-        let ended = |listener: &Listener| listener.storage == handle && which(listener.subscription);
-        match self.handles.get(&handle).map(|storage| &storage.area) {
-            Some(StorageArea::Session(id)) => {
-                if let Some(session) = &mut self.session {
-                    session.listen(*id, |listeners| listeners.remove(number, ended));
-                }
-            }
-            Some(StorageArea::Persistent(bottle)) => {
-                let watch = bottle.lock().unsubscribe(number, ended);
-                // Its end waits for its thread, which may be waiting for the bottle.
-                drop(watch);
-            }
-            None => {}
-        }
-        let output = &self.output;
-        self.subscriptions.retain(|subscription, listening| {
-            let ends = *listening == handle && which(*subscription);
-            if ends {
-                output.forget_notice(u64::from(*subscription));
-            }
-            !ends
-        });
-    }
-
     /// Reads items of an area. What is known of the area besides its items may be out of date.
     ///
     /// # Errors
@@ -513,21 +381,6 @@ impl Connection {
         self.session.as_mut().map_or(Ok(()), Session::commit)
     }
 
-    /// Commits the group's transaction. The replies that waited for it turn into errors if that fails.
-    pub fn end_group(&mut self) {
-        let Some(mut group) = self.group.take() else { return };
-        match group.file.commit(&group.events) {
-            Ok(()) => {
-                self.replies.committed();
-                group.bottle.checkpoint_if_due(&mut group.file);
-            }
-            Err(error) => {
-                tracing::warn!(%error, calls = self.replies.uncommitted(), "a group of calls could not be committed");
-                self.replies.fail_uncommitted(&error);
-            }
-        }
-    }
-
     fn session(&mut self) -> Result<&mut Session> {
         match &mut self.session {
             Some(session) => Ok(session),
@@ -550,107 +403,6 @@ impl Connection {
             session.deliver(id, &Event::from_changes(changes, url, source));
         }
         Ok(done)
-    }
-
-    fn read_bottle<T>(&mut self, bottle: &Arc<Bottle>, read: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
-        if let Some(group) = self.enter_group(bottle, false)? {
-            let wrote_before = group.writing;
-            let (area, database) = group.file.area();
-            let result = read(area, database).map_err(|error| group.file.explain(error));
-            // What this call has read is true only if the writes before it are committed.
-            self.awaits_commit = wrote_before && group.file.in_transaction();
-            self.leave_lost_group(&result);
-            return result;
-        }
-        let mut file = bottle.lock_for_call()?;
-        file.begin_read()?;
-        let (area, database) = file.area();
-        match read(area, database) {
-            Ok(done) => file.commit(&[]).map(|()| done),
-            Err(error) => Err(file.abort(error)),
-        }
-    }
-
-    fn write_bottle<T>(
-        &mut self,
-        bottle: &Arc<Bottle>,
-        bytes: u64,
-        change: impl FnOnce(&mut Area, &Database) -> Result<T>,
-        url: &Arc<str>,
-        source: (u64, Handle),
-    ) -> Result<T> {
-        if let Some(group) = self.enter_group(bottle, true)? {
-            group.bytes += bytes;
-            let (area, database) = group.file.area();
-            let result = change(area, database).map_err(|error| group.file.explain(error));
-            let events = group.file.take_events(url, source);
-            if result.is_ok() {
-                group.events.extend(events);
-            }
-            self.awaits_commit = group.file.in_transaction();
-            self.leave_lost_group(&result);
-            return result;
-        }
-        let mut file = bottle.lock_for_call()?;
-        file.begin_write()?;
-        let (area, database) = file.area();
-        match change(area, database) {
-            Ok(done) => {
-                let events = file.take_events(url, source);
-                file.commit(&events)?;
-                bottle.checkpoint_if_due(&mut file);
-                Ok(done)
-            }
-            Err(error) => Err(file.abort(error)),
-        }
-    }
-
-    /// Notices that an error made SQLite roll the group's whole transaction back, as one in reading can too. What
-    /// the calls before this one have written in it is gone, and their replies turn into errors.
-    fn leave_lost_group<T>(&mut self, result: &Result<T>) {
-        let Err(error) = result else { return };
-        let Some(mut group) = self.group.take_if(|group| !group.file.in_transaction()) else { return };
-        let lost = Error::Unknown {
-            message: format!(
-                "A call after this one made the transaction that they shared fail, so this one changed nothing either: {error}"
-            ),
-            sqlite_code: None,
-        };
-        let lost = group.file.abort(lost);
-        self.replies.fail_uncommitted(&lost);
-    }
-
-    /// The group that a call on this bottle belongs to; `None` if it is to run in a transaction of its own,
-    /// which is when no other call waits.
-    fn enter_group(&mut self, bottle: &Arc<Bottle>, writing: bool) -> Result<Option<&mut Group>> {
-        if self.group.as_ref().is_some_and(|group| !Arc::ptr_eq(&group.bottle, bottle) || (writing && !group.writing)) {
-            self.end_group();
-        }
-        if self.group.is_none() {
-            if !self.more_waiting {
-                return Ok(None);
-            }
-            let mut file = bottle.lock_for_call()?;
-            if writing {
-                file.begin_write()?;
-            } else {
-                file.begin_read()?;
-            }
-            self.group =
-                Some(Group { bottle: Arc::clone(bottle), file, writing, calls: 0, bytes: 0, began: Instant::now(), events: Vec::new() });
-        }
-        if let Some(group) = &mut self.group {
-            group.calls += 1;
-        }
-        Ok(self.group.as_mut())
-    }
-}
-
-impl Group {
-    fn is_full(&self) -> bool {
-        self.calls >= MAX_GROUP_CALLS
-            || self.bytes >= MAX_GROUP_BYTES
-            || (self.calls.is_multiple_of(16) && self.began.elapsed() >= MAX_GROUP_TIME)
     }
 }
 

@@ -12,6 +12,7 @@
 mod administration;
 mod bulk;
 mod copies;
+mod errors;
 mod lifecycle;
 mod state_file;
 mod test_controls;
@@ -24,6 +25,7 @@ use jsonrpsee::types::Id;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 
+use self::errors::{COMMAND, FOR_TESTS, IMPORT, OPEN, OPEN_FOR_TESTS, PAGE, READ, RESTORE, TRANSACT, WRITE};
 use crate::broadcast::Filter;
 use crate::connection::{Connection, SubscriptionWish};
 use crate::dom_string::DomString;
@@ -220,102 +222,6 @@ pub fn table() -> Vec<Method> {
     ]
 }
 
-/// The errors of methods that read, or change without growing.
-const READ: &[Code] = &[
-    Code::InvalidStateError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
-];
-
-/// The errors of methods that read page by page.
-const PAGE: &[Code] = &[
-    Code::InvalidStateError,
-    Code::NotFoundError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
-];
-
-/// The errors of methods that write.
-const WRITE: &[Code] = &[
-    Code::InvalidStateError,
-    Code::QuotaExceededError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
-];
-
-/// The errors of transactions.
-const TRANSACT: &[Code] = &[
-    Code::InvalidStateError,
-    Code::ConstraintError,
-    Code::QuotaExceededError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
-];
-
-/// The errors of opening an area.
-const OPEN: &[Code] = &[
-    Code::SecurityError,
-    Code::NotSupportedError,
-    Code::InvalidStateError,
-    Code::QuotaExceededError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::RequestCancelled,
-];
-
-/// The errors of commands: those of every method.
-const COMMAND: &[Code] = &[
-    Code::NotFoundError,
-    Code::NotSupportedError,
-    Code::InvalidStateError,
-    Code::SecurityError,
-    Code::QuotaExceededError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::ConstraintError,
-    Code::RequestCancelled,
-];
-
-/// What putting a state into areas can give.
-const IMPORT: &[Code] = &[
-    Code::InvalidStateError,
-    Code::NotFoundError,
-    Code::QuotaExceededError,
-    Code::SecurityError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
-];
-
-/// The errors of the controls for tests.
-const FOR_TESTS: &[Code] = &[Code::NotSupportedError];
-
-/// The errors of the controls for tests that concern an area.
-const OPEN_FOR_TESTS: &[Code] = &[
-    Code::NotSupportedError,
-    Code::InvalidStateError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::RequestCancelled,
-];
-
 /// An area with two items, which most examples begin with.
 const ITEMS: Said = &[
     ("storage/open", r#"{"persistent":false}"#),
@@ -329,18 +235,6 @@ const KEPT: Said = &[
     ("storage/setItem", r#"{"storage":1,"key":"theme","value":"dark"}"#),
     ("storage/snapshot", r#"{"storage":1}"#),
     ("storage/clear", r#"{"storage":1}"#),
-];
-
-/// The errors of going back to a snapshot.
-const RESTORE: &[Code] = &[
-    Code::InvalidStateError,
-    Code::NotFoundError,
-    Code::QuotaExceededError,
-    Code::TimeoutError,
-    Code::UnknownError,
-    Code::DataCorruption,
-    Code::NotSupportedError,
-    Code::RequestCancelled,
 ];
 
 /// A subscription to an area.

@@ -8,7 +8,8 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{AreaRow, Database, Foreign, blob, wait_for_lock};
+use super::locks::wait_for_lock;
+use super::{AreaRow, Database, Foreign, blob};
 use crate::dom_string::units;
 
 /// The most problems that a check lists.

@@ -21,7 +21,7 @@ pub fn read_items(path: &Path) -> rusqlite::Result<Option<Items>> {
     // recovered that would also change the database, which is left to its program.
     let access = if is_at_rest(path) { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_handler(Some(super::wait_for_lock))?;
+    connection.busy_handler(Some(super::locks::wait_for_lock))?;
     connection.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0;")?;
     let has_table = |name: &str| {
         connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| {

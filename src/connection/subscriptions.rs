@@ -1,0 +1,124 @@
+//! The subscriptions of a connection: from when to when each hears of the changes of its handle's area.
+
+use std::sync::Arc;
+
+use super::{Connection, StorageArea, not_open};
+use crate::bottle::Subscribed;
+use crate::broadcast::{Filter, Held, Listener};
+use crate::error::{Error, Result};
+use crate::protocol::{Handle, SubscriptionId};
+
+/// What a subscription is to bring.
+#[derive(Debug)]
+pub struct SubscriptionWish {
+    /// Which keys.
+    pub filter: Filter,
+    /// Whether with values.
+    pub values: bool,
+    /// Whether also the handle's own changes.
+    pub include_self: bool,
+    /// The last change that is known already.
+    pub since: Option<u64>,
+}
+
+impl Connection {
+    /// Subscribes a handle to the changes of its area.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if the handle is not open; those of the database.
+    pub fn subscribe(&mut self, handle: Handle, wish: SubscriptionWish) -> Result<(SubscriptionId, Subscribed)> {
+        self.end_group();
+        let subscription = self.next_subscription;
+        let storage = self.handles.get(&handle).ok_or_else(|| not_open(handle))?;
+        let listener = Listener {
+            connection: self.number,
+            subscription,
+            storage: handle,
+            filter: wish.filter,
+            values: wish.values,
+            include_self: wish.include_self,
+            framing: self.replies.framing(),
+            ill_formed: self.replies.ill_formed(),
+            output: self.output.clone(),
+            held: Some(Held::default()),
+        };
+        let subscribed = match &storage.area {
+            StorageArea::Session(id) => {
+                let id = *id;
+                let session = self.session()?;
+                let sequence = session.area(id)?.0.row().sequence;
+                session.listen(id, |listeners| listeners.add(listener));
+                Subscribed { sequence, gap: wish.since.is_some_and(|since| since != sequence) }
+            }
+            StorageArea::Persistent(bottle) => {
+                let bottle = Arc::clone(bottle);
+                let watch = self.shed()?.watch(&bottle)?;
+                bottle.lock().subscribe(listener, wish.since, &watch)?
+            }
+        };
+        self.next_subscription += 1;
+        self.subscriptions.insert(subscription, handle);
+        self.unreleased.push(subscription);
+        Ok((subscription, subscribed))
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none with this id.
+    pub fn unsubscribe(&mut self, subscription: SubscriptionId) -> Result<()> {
+        self.end_group();
+        let handle = *self.subscriptions.get(&subscription).ok_or_else(|| {
+            Error::NotFound(format!("subscription: {subscription} is no subscription of this connection; storage/subscribe makes one"))
+        })?;
+        self.end_subscriptions(handle, |ended| ended == subscription);
+        Ok(())
+    }
+
+    /// Lets the events of new subscriptions go out. To be called when the replies are out.
+    pub fn release_subscriptions(&mut self) {
+        for subscription in std::mem::take(&mut self.unreleased) {
+            let number = self.number;
+            let Some(storage) = self.subscriptions.get(&subscription).and_then(|handle| self.handles.get(handle)) else { continue };
+            match &storage.area {
+                StorageArea::Session(id) => {
+                    if let Some(session) = &mut self.session {
+                        session.listen(*id, |listeners| listeners.release(number, subscription));
+                    }
+                }
+                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription),
+            }
+        }
+    }
+
+    /// Ends the subscriptions of a handle that `which` chooses.
+    pub(super) fn end_subscriptions(&mut self, handle: Handle, which: impl Fn(SubscriptionId) -> bool) {
+        if !self.subscriptions.values().any(|listening| *listening == handle) {
+            return;
+        }
+        self.end_group();
+        let number = self.number;
+        let ended = |listener: &Listener| listener.storage == handle && which(listener.subscription);
+        match self.handles.get(&handle).map(|storage| &storage.area) {
+            Some(StorageArea::Session(id)) => {
+                if let Some(session) = &mut self.session {
+                    session.listen(*id, |listeners| listeners.remove(number, ended));
+                }
+            }
+            Some(StorageArea::Persistent(bottle)) => {
+                let watch = bottle.lock().unsubscribe(number, ended);
+                // Its end waits for its thread, which may be waiting for the bottle.
+                drop(watch);
+            }
+            None => {}
+        }
+        let output = &self.output;
+        self.subscriptions.retain(|subscription, listening| {
+            let ends = *listening == handle && which(*subscription);
+            if ends {
+                output.forget_notice(u64::from(*subscription));
+            }
+            !ends
+        });
+    }
+}

@@ -1,0 +1,192 @@
+//! Opening databases: settings, the switch to WAL mode, and the schema.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, OpenFlags};
+
+use super::locks::{busy_timeout, is_busy, wait_for_lock};
+use super::{AreaRow, Database, Durability};
+use crate::cancellation;
+
+/// The schema that this program writes; [`SCHEMA_VERSION`] is its version.
+pub const SCHEMA: &str = include_str!("../../schema/storage.sql");
+
+/// `PRAGMA user_version` of [`SCHEMA`].
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// `PRAGMA application_id`: "WbSt".
+pub const APPLICATION_ID: i32 = 0x5762_5374;
+
+/// Pages from which on a commit does not leave the WAL to a checkpoint in the background.
+const MAX_WAL_PAGES: u32 = 8000;
+
+/// Why a file cannot be used as a bottle though nothing in it is damaged.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A newer version of this program wrote it.
+    NewerSchema(i32),
+    /// Another program wrote it.
+    Application,
+    /// It is another origin's.
+    Origin(String),
+}
+
+impl Database {
+    /// Opens a new private database in memory.
+    ///
+    /// # Errors
+    /// When SQLite fails, which without a file means that memory ran out.
+    pub fn open_memory() -> rusqlite::Result<Self> {
+        let database = Database::of(Connection::open_in_memory()?);
+        database.harden()?;
+        database.connection.execute_batch(SCHEMA)?;
+        Ok(database)
+    }
+
+    /// Opens a file, which may be empty, and brings it to WAL mode and the current schema.
+    ///
+    /// `path` must be absolute and in a directory without symbolic links. Several processes may open one
+    /// new file at the same time. Closing leaves a WAL that was found as it is, until [`Database::checkpoint_on_close`].
+    ///
+    /// # Errors
+    /// When SQLite fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
+    /// was not touched.
+    pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
+        let mut database = Database::open_existing(path)?;
+        if let Some(foreign) = database.find_foreign()? {
+            return Ok(Err(foreign));
+        }
+        database.enter_wal_mode()?;
+        database.set_durability(durability)?;
+        database.count_wal_pages()?;
+        database.migrate(origin, quota)?;
+        // Another origin's file under this name can only have been put there by hand.
+        let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
+        Ok(if owner == origin { Ok(database) } else { Err(Foreign::Origin(owner)) })
+    }
+
+    /// Opens a file that another connection of this process has opened with [`Database::open_file`], for
+    /// [`Database::checkpoint`] only.
+    pub fn open_for_checkpoints(path: &Path, durability: Durability) -> rusqlite::Result<Self> {
+        let database = Database::open_existing(path)?;
+        database.set_durability(durability)?;
+        Ok(database)
+    }
+
+    /// Whether closing the last connection to the file moves the WAL into it and deletes the WAL.
+    pub fn checkpoint_on_close(&self, on: bool) -> rusqlite::Result<()> {
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(drop)
+    }
+
+    fn open_existing(path: &Path) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut database = Database::of(Connection::open_with_flags(path, flags)?);
+        // A WAL is data: it must neither be moved into a file that turns out to be damaged or not ours, nor deleted.
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        database.checkpoint_on_close(!std::fs::symlink_metadata(wal).is_ok_and(|wal| wal.len() > 0))?;
+        database.harden()?;
+        database.connection.busy_handler(Some(wait_for_lock))?;
+        Ok(database)
+    }
+
+    fn set_durability(&self, durability: Durability) -> rusqlite::Result<()> {
+        let synchronous = match durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        self.connection
+            .execute_batch(&format!("PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;"))
+    }
+
+    /// Notes the length of the WAL at each commit, and bounds it: beyond [`MAX_WAL_PAGES`] whoever commits moves it into
+    /// the database.
+    fn count_wal_pages(&mut self) -> rusqlite::Result<()> {
+        let noted = Arc::clone(&self.wal_pages);
+        self.connection.wal_hook(Some(move |wal: &mut Wal, pages: c_int| {
+            let pages = pages.unsigned_abs();
+            noted.store(pages, Ordering::Relaxed);
+            // The commit is done. That another process is at the same work, say, must not make it look failed.
+            if pages >= MAX_WAL_PAGES
+                && let Err(error) = wal.checkpoint()
+            {
+                tracing::debug!(%error, "the WAL could not be moved into the database; it keeps what was written");
+            }
+            Ok(())
+        }))
+    }
+
+    /// Settings that take rights away from the SQL of a file that somebody else may have written.
+    pub(super) fn harden(&self) -> rusqlite::Result<()> {
+        self.connection.set_prepared_statement_cache_capacity(64);
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        self.connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")
+    }
+
+    /// Looks who wrote the file, without writing to it. All is read in one transaction, because another process
+    /// may be creating the schema.
+    pub(super) fn find_foreign(&self) -> rusqlite::Result<Option<Foreign>> {
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+        self.begin_read()?;
+        let version = number("PRAGMA user_version")?;
+        let application = number("PRAGMA application_id")?;
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        self.commit()?;
+        Ok(if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+            Some(Foreign::Application)
+        } else if version > SCHEMA_VERSION {
+            Some(Foreign::NewerSchema(version))
+        } else {
+            None
+        })
+    }
+
+    /// Two processes that switch a new file to WAL mode at the same time get "database is locked" without the
+    /// busy handler being asked, so this asks again itself.
+    fn enter_wal_mode(&self) -> rusqlite::Result<()> {
+        let deadline = Instant::now() + busy_timeout();
+        loop {
+            let mode = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, String>(0));
+            let entered = match mode("PRAGMA journal_mode") {
+                Ok(mode) if mode == "wal" => return Ok(()),
+                Ok(_) => mode("PRAGMA journal_mode=WAL"),
+                Err(error) => Err(error),
+            };
+            match entered {
+                Ok(mode) if mode == "wal" => return Ok(()),
+                Err(error) if !is_busy(&error) => return Err(error),
+                Err(error) if Instant::now() >= deadline || cancellation::is_requested() => return Err(error),
+                _ => std::thread::sleep(Duration::from_micros(fastrand::u64(200..2000))),
+            }
+        }
+    }
+
+    /// Creates the schema in an empty file.
+    fn migrate(&self, origin: &str, quota: u64) -> rusqlite::Result<()> {
+        let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0));
+        if version(&self.connection)? == SCHEMA_VERSION {
+            return Ok(());
+        }
+        self.begin_write()?;
+        let created = (|| {
+            // Another process may have created it while this one waited for the lock.
+            if version(&self.connection)? != SCHEMA_VERSION {
+                self.connection.execute_batch(SCHEMA)?;
+                self.connection.execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"))?;
+                self.insert_area(1, origin, &AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 })?;
+            }
+            self.commit()
+        })();
+        if created.is_err() {
+            self.rollback();
+        }
+        created
+    }
+}
