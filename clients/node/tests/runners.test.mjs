@@ -10,7 +10,7 @@ const require = createRequire(import.meta.url);
 const CASES = 12;
 const FILES = 2;
 
-/** Runs a program of a package on a project; resolves to its exit code and everything it printed. */
+/** Runs a program of a package on a project; resolves to its exit code, or what ended it, and everything it printed. */
 function run(project, program, args, environment = {}, runtime = process.execPath) {
   const { NODE_TEST_CONTEXT, NODE_OPTIONS, FORCE_COLOR, ...inherited } = process.env;
   return new Promise((resolve) => {
@@ -20,12 +20,12 @@ function run(project, program, args, environment = {}, runtime = process.execPat
     });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-    child.on("close", (code) => resolve({ code, output }));
+    child.on("close", (code, signal) => resolve({ code: signal ?? code, output }));
   });
 }
 
 function assertPassed({ code, output }, pattern) {
-  assert.equal(code, 0, output);
+  assert.equal(code, 0, `ended with ${code}\n${output}`);
   assert.match(output, pattern, output);
 }
 

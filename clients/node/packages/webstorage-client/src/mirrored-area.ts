@@ -34,6 +34,7 @@ export class MirroredArea {
   readonly #views = new Set<MirroredView>();
   readonly #opened: Opened;
   readonly #subscription: number | undefined;
+  /** None for an area in memory, of which nothing comes back. */
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
   readonly #owner: Posted;
@@ -101,7 +102,7 @@ export class MirroredArea {
     }
     if (this.#pending !== undefined) {
       this.#post("storage/setItem", view.handle, key, value);
-      this.#pending.wrote(key, value, old === undefined);
+      if (!this.#missed) this.#pending.wrote(key, value, old === undefined);
       items.set(key, value);
     } else {
       if (!this.#replaces(key, value, growth)) this.#latest.set(key, this.#post("storage/setItem", view.handle, key, value));
@@ -119,7 +120,7 @@ export class MirroredArea {
     const latest = this.#latest.get(key);
     if (latest !== undefined) latest.final = true;
     this.#items.delete(key);
-    this.#pending?.wrote(key, null, false);
+    if (!this.#missed) this.#pending?.wrote(key, null, false);
     this.#broadcast(view, key, old, null);
   }
 
@@ -128,7 +129,7 @@ export class MirroredArea {
     this.#post("storage/clear", view.handle);
     this.#latest.clear();
     this.#items.clear();
-    this.#pending?.cleared();
+    if (!this.#missed) this.#pending?.cleared();
     if (!silent) this.#broadcast(view, null, null, null);
   }
 
@@ -170,15 +171,20 @@ export class MirroredArea {
     return true;
   }
 
-  /** Events were missed: until the copy is read again, more of them are of no use. True if that is known. */
+  /**
+   * Events were missed: until the copy is read again, more of them are of no use, and neither is it to wait for
+   * those of own writes. True if that is known.
+   */
   miss(): boolean {
     const known = this.#missed;
     this.#missed = true;
+    this.#pending?.forget();
     return known;
   }
 
   /** Takes in a change that the server reports, own changes included. */
   apply({ key, oldValue, newValue, url }: CompleteEvent): void {
+    if (this.#missed) return;
     const change: Change = { key, oldValue, newValue, url };
     if (this.#pending?.judge(key, newValue) !== "foreign") this.#place(change);
     else if (!this.#knows(change)) {
