@@ -303,16 +303,19 @@ impl BottleFile {
         let committed = (|| {
             self.journal.append(&self.database, events)?;
             self.area.save(&self.database)?;
-            self.database.commit().map_err(Error::from)
+            let commits = self.database.commits();
+            self.database.commit()?;
+            Ok(self.database.commits() > commits)
         })();
-        if let Err(error) = committed {
-            return Err(self.abort(error));
-        }
+        let wrote = match committed {
+            Ok(wrote) => wrote,
+            Err(error) => return Err(self.abort(error)),
+        };
         self.area.set_current(false);
         if std::mem::take(&mut self.writing) {
             // Another process can have committed since.
-            self.seen =
-                self.database.newest_commit().filter(|newest| self.seen.is_some_and(|seen| newest == &seen || newest.follows(&seen)));
+            let newest = self.database.newest_commit();
+            self.seen = newest.filter(|newest| self.seen.is_some_and(|before| newest.is_ours(&before, wrote)));
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.listeners.deliver(events);
             self.delivered = self.area.row().sequence;

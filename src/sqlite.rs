@@ -16,7 +16,7 @@ mod stored;
 mod wal_index;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rusqlite::{CachedStatement, Connection, Row};
 
@@ -46,19 +46,34 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
-    /// The pages that the WAL had after this connection's newest commit.
-    wal_pages: Arc<AtomicU32>,
+    /// What is noted when this connection commits to a file.
+    committed: Arc<Committed>,
+}
+
+/// What is noted at each commit that writes to a WAL.
+#[derive(Debug, Default)]
+struct Committed {
+    /// How many there were.
+    commits: AtomicU64,
+    /// The pages that the WAL had after the newest.
+    wal_pages: AtomicU32,
 }
 
 impl Database {
     fn of(connection: Connection) -> Self {
-        Database { connection, wal_pages: Arc::default() }
+        Database { connection, committed: Arc::default() }
     }
 
     /// The pages that the WAL had after this connection's newest commit.
     #[must_use]
     pub fn wal_pages(&self) -> u32 {
-        self.wal_pages.load(Ordering::Relaxed)
+        self.committed.wal_pages.load(Ordering::Relaxed)
+    }
+
+    /// How often this connection has committed changes. A transaction that ends without any is not counted.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.committed.commits.load(Ordering::Relaxed)
     }
 
     /// Begins a transaction that reads one moment's state from its first statement on.

@@ -64,7 +64,7 @@ impl Database {
         }
         database.enter_wal_mode()?;
         database.set_durability(durability)?;
-        database.count_wal_pages()?;
+        database.note_commits()?;
         database.migrate(origin, quota)?;
         // Another origin's file under this name can only have been put there by hand.
         let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
@@ -105,13 +105,14 @@ impl Database {
             .execute_batch(&format!("PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;"))
     }
 
-    /// Notes the length of the WAL at each commit, and bounds it: beyond [`MAX_WAL_PAGES`] whoever commits moves it into
+    /// Notes each commit and the length of the WAL after it, and bounds that: beyond [`MAX_WAL_PAGES`] whoever commits moves it into
     /// the database.
-    fn count_wal_pages(&mut self) -> rusqlite::Result<()> {
-        let noted = Arc::clone(&self.wal_pages);
+    fn note_commits(&mut self) -> rusqlite::Result<()> {
+        let noted = Arc::clone(&self.committed);
         self.connection.wal_hook(Some(move |wal: &mut Wal, pages: c_int| {
             let pages = pages.unsigned_abs();
-            noted.store(pages, Ordering::Relaxed);
+            noted.commits.fetch_add(1, Ordering::Relaxed);
+            noted.wal_pages.store(pages, Ordering::Relaxed);
             // The commit is done. That another process is at the same work, say, must not make it look failed.
             if pages >= MAX_WAL_PAGES
                 && let Err(error) = wal.checkpoint()

@@ -31,10 +31,12 @@ const REGION_BYTES: c_int = 32_768;
 pub struct Commit([u32; WORDS]);
 
 impl Commit {
-    /// Whether this is the commit right after `earlier`.
+    /// Whether nobody else has committed up to this commit since `before`, which was the newest one when a
+    /// transaction of ours got the write lock. `wrote` says that the transaction has committed something: else the
+    /// commit after `before` is another's.
     #[must_use]
-    pub fn follows(&self, earlier: &Commit) -> bool {
-        self.0[COUNTER] == earlier.0[COUNTER].wrapping_add(1)
+    pub fn is_ours(&self, before: &Commit, wrote: bool) -> bool {
+        if wrote { self.0[COUNTER] == before.0[COUNTER].wrapping_add(1) } else { self == before }
     }
 }
 
@@ -90,11 +92,14 @@ mod tests {
     }
 
     fn write(database: &Database, quota: u64) {
+        let commits = database.commits();
         let mut row = database.area(1).expect("the area is there");
         row.quota = quota;
         database.begin_write().expect("nobody holds the lock");
         database.update_area(1, &row).expect("the area is there");
+        assert_eq!(database.commits(), commits);
         database.commit().expect("a transaction is open");
+        assert_eq!(database.commits(), commits + 1);
     }
 
     #[test]
@@ -107,20 +112,24 @@ mod tests {
         assert_eq!(Some(created), other.newest_commit());
         assert_eq!(one.connection.query_row("PRAGMA user_version", [], |row| row.get(0)), Ok(SCHEMA_VERSION));
         assert_eq!(newest(), created);
+        one.begin_write().expect("nobody holds the lock");
+        one.commit().expect("a transaction is open");
+        assert_eq!((newest(), one.commits()), (created, 1), "nothing was written but the schema");
         write(&one, 1);
         let first = newest();
-        assert!(first.follows(&created) && !first.follows(&first));
+        assert!(first.is_ours(&created, true) && !first.is_ours(&created, false));
+        assert!(first.is_ours(&first, false) && !first.is_ours(&first, true));
         other.begin_write().expect("nobody holds the lock");
         other.insert_area(2, "http://other", &other.area(1).expect("the area is there")).expect("there is none");
         assert_eq!(newest(), first);
         other.commit().expect("a transaction is open");
         write(&one, 2);
         let third = newest();
-        assert!(third != first && !third.follows(&first));
+        assert!(third != first && !third.is_ours(&first, true));
         one.checkpoint_and_truncate().expect("nobody is in the way");
         let emptied = newest();
         write(&other, 3);
-        assert!(newest().follows(&emptied) && newest().follows(&third));
+        assert!(newest().is_ours(&emptied, true) && newest().is_ours(&third, true));
     }
 
     #[test]

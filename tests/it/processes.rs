@@ -1,6 +1,6 @@
 //! Several real processes on one bottle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::client::{Client, program};
@@ -117,6 +117,56 @@ fn what_one_has_acknowledged_every_other_sees() {
     }
     for client in clients {
         client.end();
+    }
+}
+
+/// A writer takes the area as it knows it for up to date only if nobody has committed since. A change of nothing
+/// commits nothing, so that whatever was committed meanwhile is another's.
+#[test]
+fn changes_of_nothing_beside_the_commits_of_others() {
+    const CALLS: u32 = 4000;
+    let dir = tempfile::tempdir().expect("the temporary directory is writable");
+    let mut writers = start(dir.path(), 2);
+    let handles: Vec<u64> = writers.iter_mut().map(|writer| writer.open("[true]").storage).collect();
+    let seeds = [7_u32, 8];
+    let items: Vec<BTreeMap<String, String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (writers.iter_mut().zip(&handles).zip(seeds))
+            .map(|((writer, storage), mut random)| {
+                scope.spawn(move || {
+                    let mut items = BTreeMap::new();
+                    for _ in 0..CALLS {
+                        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let key = format!("{}-{}", writer.pid(), random >> 28);
+                        match random >> 16 & 7 {
+                            0..4 => drop(writer.get("removeItem", &format!(r#"[{storage},"nothing"]"#))),
+                            4..7 => {
+                                let value = "x".repeat((random >> 20 & 3) as usize);
+                                writer.get("setItem", &format!(r#"[{storage},"{key}","{value}"]"#));
+                                items.insert(key, value);
+                            }
+                            _ => {
+                                writer.get("removeItem", &format!(r#"[{storage},"{key}"]"#));
+                                items.remove(&key);
+                            }
+                        }
+                        let value = items.last_key_value().map_or("null".to_owned(), |(_, value)| format!("\"{value}\""));
+                        let key = items.last_key_value().map_or("nothing", |(key, _)| key);
+                        assert_eq!(writer.get("getItem", &format!(r#"[{storage},"{key}"]"#)), value);
+                    }
+                    items
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("every call succeeds")).collect()
+    });
+    let length: usize = items.iter().map(BTreeMap::len).sum();
+    for (writer, storage) in writers.iter_mut().zip(&handles) {
+        assert_eq!(writer.get("length", &format!("[{storage}]")), length.to_string());
+        let checked = writer.get("storage/check", r#"{"origin":"http://localhost"}"#);
+        assert!(checked.contains(r#""problems":[]"#), "{checked}");
+    }
+    for writer in writers {
+        writer.end();
     }
 }
 
