@@ -34,7 +34,8 @@ pub enum Command {
     Set {
         /// The key
         key: String,
-        /// The value; standard input if left out. With --json a JSON string
+        /// The value; standard input if left out, with the line feed at its end. With --json a JSON string
+        #[arg(allow_negative_numbers = true)]
         value: Option<String>,
         #[command(flatten)]
         common: Common,
@@ -63,15 +64,15 @@ pub enum Command {
     },
     /// Delete the storage of an origin, also while others have it open
     Delete {
-        /// The origin
-        #[arg(value_name = "ORIGIN")]
-        which: String,
+        /// The origin; it can also be named with --origin
+        #[arg(value_name = "ORIGIN", required_unless_present = "origin", conflicts_with = "origin")]
+        which: Option<String>,
         #[command(flatten)]
         common: Common,
     },
     /// Write the items of origins as a state file
     Export {
-        /// The origins; all if none is named
+        /// The origins, as with --origin; all if none is named
         #[arg(value_name = "ORIGIN")]
         which: Vec<String>,
         /// The file, readable by you only; standard output if left out
@@ -112,7 +113,7 @@ pub enum Command {
     },
     /// Look for damage in the storage of origins
     Check {
-        /// The origins; all if none is named
+        /// The origins, as with --origin; all if none is named
         #[arg(value_name = "ORIGIN")]
         which: Vec<String>,
         #[command(flatten)]
@@ -279,11 +280,8 @@ fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write
         }
         Command::List { .. } => list(&mut local, printer),
         Command::Origins { .. } => printer.origins(&local.call("storage/origins", "{}")?),
-        Command::Delete { which, .. } => match local.call("storage/delete", &format!("[{}]", json(which)))?.as_str() {
-            "true" => Ok(()),
-            _ => Err(Stop::NotFound(format!("{which} has no storage"))),
-        },
-        Command::Export { which, output, format, .. } => export(&mut local, which, output.as_ref(), *format, printer),
+        Command::Delete { which, common } => named(which.as_slice(), common).iter().try_for_each(|origin| delete(&mut local, origin)),
+        Command::Export { which, output, format, common } => export(&mut local, &named(which, common), output.as_ref(), *format, printer),
         Command::Import { file, format, mode, dry_run, common } => {
             let params = import_params(file, *format, *mode, *dry_run, common)?;
             printer.imported(&local.call("storage/import", &params)?)
@@ -292,7 +290,7 @@ fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write
             let prefix = prefix.as_ref().map(|prefix| string(prefix, common)).transpose()?;
             watch(&mut local, prefix.as_deref(), *count, printer)
         }
-        Command::Check { which, .. } => check(&mut local, which, printer),
+        Command::Check { which, common } => check(&mut local, &named(which, common), printer),
         Command::Call { method, params, .. } => {
             let result = local.call_on_area(method, params)?;
             printer.line(&result)
@@ -375,6 +373,19 @@ fn list(local: &mut Local, printer: &mut Printer<impl Write>) -> Result<(), Stop
     }
 }
 
+/// The origins that are named, one after the other or with the flag.
+fn named(which: &[String], common: &Common) -> Vec<String> {
+    let flagged = common.origin.iter().filter(|origin| !which.contains(origin));
+    which.iter().chain(flagged).cloned().collect()
+}
+
+fn delete(local: &mut Local, origin: &str) -> Result<(), Stop> {
+    match local.call("storage/delete", &format!("[{}]", json(origin)))?.as_str() {
+        "true" => Ok(()),
+        _ => Err(Stop::NotFound(format!("{origin} has no storage"))),
+    }
+}
+
 fn export(
     local: &mut Local,
     which: &[String],
@@ -439,7 +450,7 @@ fn watch(local: &mut Local, prefix: Option<&str>, count: Option<u64>, printer: &
 }
 
 fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>) -> Result<(), Stop> {
-    let origins = if which.is_empty() { local::origins(&local.call("storage/origins", "{}")?)? } else { which.to_vec() };
+    let origins = if which.is_empty() { local::origins(&local.call("storage/origins", "{}")?)? } else { which.to_owned() };
     let mut sound = true;
     for origin in origins {
         let checked = local.call("storage/check", &format!("[{}]", json(&origin)))?;

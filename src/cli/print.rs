@@ -147,7 +147,8 @@ impl<W: Write> Printer<W> {
             let origin = self.key(&name(row), width);
             match (row.length, row.usage) {
                 (Some(length), Some(usage)) => {
-                    writeln!(self.out, "{origin}  {length:>8} items  {:>8} used  {:>8} on disk", size(usage), size(row.size))?;
+                    let items = if length == 1 { "item " } else { "items" };
+                    writeln!(self.out, "{origin}  {length:>8} {items}  {:>8} used  {:>8} on disk", size(usage), size(row.size))?;
                 }
                 _ => writeln!(self.out, "{origin}  {}", row.problem.as_deref().unwrap_or("cannot be read"))?,
             }

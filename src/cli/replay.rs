@@ -30,6 +30,9 @@ pub fn replay(file: &Path, flags: &[String], out: &mut impl Write) -> Result<(),
         std::io::ErrorKind::NotFound => Stop::Refused(format!("there is no file {}", file.display())),
         _ => Stop::Failed(format!("{}: {error}", file.display())),
     })?;
+    if text.trim().is_empty() {
+        return Err(Stop::Refused(format!("{} is empty: there is nothing to replay", file.display())));
+    }
     let directory = tempfile::tempdir()?;
     let program = std::env::current_exe()?;
     let differences = if text.trim_start().starts_with('{') {

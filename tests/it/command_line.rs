@@ -51,6 +51,8 @@ fn items_are_set_read_and_removed() {
         0,
         "theme           18 B  dark\n\\ud800           8 B  a\\u0000\\udfff\nfrom input      48 B  line 1\\nline 2\\n\n",
     );
+    expect(folder, &["set", "theme", "-5"], 0, "");
+    expect(folder, &["get", "theme"], 0, "-5\n");
     expect(folder, &["remove", "theme"], 0, "");
     expect(folder, &["remove", "theme"], 1, "");
     expect(folder, &["clear"], 0, "");
@@ -59,6 +61,28 @@ fn items_are_set_read_and_removed() {
     expect(folder, &["delete", "http://localhost"], 0, "");
     expect(folder, &["delete", "http://localhost"], 1, "");
     expect(folder, &["origins", "--json"], 0, "");
+}
+
+#[test]
+fn an_origin_is_named_with_or_without_the_flag() {
+    const A: &str = "https://a.test";
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    for origin in [A, "https://b.test"] {
+        expect(folder, &["set", "key", origin, "--origin", origin], 0, "");
+    }
+    let state =
+        format!("{{\"cookies\":[],\"origins\":[{{\"origin\":\"{A}\",\"localStorage\":[{{\"name\":\"key\",\"value\":\"{A}\"}}]}}]}}\n");
+    for arguments in [["export", A].as_slice(), &["export", "--origin", A], &["export", A, "--origin", A]] {
+        expect(folder, arguments, 0, &state);
+    }
+    expect(folder, &["export", "--format", "flat", "--origin", A], 0, "{\"key\":\"https://a.test\"}\n");
+    expect(folder, &["check", "--origin", A], 0, "https://a.test  sound\n");
+    expect(folder, &["delete", "--origin", A], 0, "");
+    expect(folder, &["delete", A], 1, "");
+    expect(folder, &["delete", "https://b.test", "--origin", A], 2, "");
+    expect(folder, &["delete"], 2, "");
+    expect(folder, &["check"], 0, "https://b.test  sound\n");
 }
 
 /// Starts removing an item while somebody else writes.

@@ -102,6 +102,6 @@ fn columns_are_aligned() {
     let lines: Vec<&str> = origins.lines().collect();
     assert_eq!(lines.len(), 2, "{origins}");
     assert!(lines[0].starts_with("http://localhost                   3 items      58 B used  "), "{origins}");
-    assert!(lines[1].starts_with("https://a-longer-name.test         1 items       4 B used  "), "{origins}");
+    assert!(lines[1].starts_with("https://a-longer-name.test         1 item        4 B used  "), "{origins}");
     assert_eq!(lines[0].len(), lines[1].len(), "{origins}");
 }
