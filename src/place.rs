@@ -315,11 +315,22 @@ impl Place {
     }
 
     fn failed(&self, error: &dyn std::fmt::Display) -> Error {
-        Error::Unknown {
+        missing_directory(&self.path).unwrap_or_else(|| Error::Unknown {
             message: format!("{} cannot be used ({error}). The call changed nothing.", self.path.display()),
             sqlite_code: None,
-        }
+        })
     }
+}
+
+/// The error that a file's directory is not there. It is not created again, because it can also be that a volume is
+/// not mounted any more.
+fn missing_directory(path: &Path) -> Option<Error> {
+    let directory = path.parent().filter(|directory| !directory.exists())?;
+    let message = format!(
+        "The directory {} is gone, and with it every item that was in it. The call changed nothing. Put the directory back, or start the server again to have a new one created.",
+        directory.display()
+    );
+    Some(Error::Unknown { message, sqlite_code: None })
 }
 
 /// In the place of the identity of a file that is not there.
@@ -360,9 +371,11 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
 
 /// Takes the lock that every user of a bottle holds, so that nobody moves its file away meanwhile.
 fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
-    let failed = |error: &std::io::Error| Error::Unknown {
-        message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
-        sqlite_code: None,
+    let failed = |error: &std::io::Error| {
+        missing_directory(path).unwrap_or_else(|| Error::Unknown {
+            message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
+            sqlite_code: None,
+        })
     };
     let file = open_lock(path).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + sqlite::busy_timeout();

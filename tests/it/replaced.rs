@@ -137,6 +137,27 @@ fn several_servers_go_on_in_one_file() {
 
 /// A copy of the whole directory, taken from killed servers, is as good as the original: its WAL is its own.
 #[test]
+fn a_directory_that_is_gone_is_named() {
+    let folder = Folder::new();
+    let mut client = Client::start(folder.path());
+    let storage = client.open("[true]").storage;
+    client.get("setItem", &format!(r#"[{storage},"k","v"]"#));
+    let aside = folder.path().with_extension("aside");
+    fs::rename(folder.path(), &aside).expect("the directory can be moved");
+    for (method, params) in [
+        ("getItem", format!(r#"[{storage},"k"]"#)),
+        ("setItem", format!(r#"[{storage},"k","w"]"#)),
+        ("storage/open", r#"[true,"https://another.test"]"#.to_owned()),
+    ] {
+        let fault = client.fail(method, &params, "UnknownError");
+        assert!(fault.message.contains("bottles is gone") && fault.message.contains("start the server again"), "{}", fault.message);
+    }
+    fs::rename(&aside, folder.path()).expect("the directory can be moved back");
+    assert_eq!(client.get("getItem", &format!(r#"[{storage},"k"]"#)), r#""v""#);
+    client.end();
+}
+
+#[test]
 fn a_copied_directory_keeps_its_wal() {
     let folder = Folder::new();
     let mut client = Client::start(folder.path());
