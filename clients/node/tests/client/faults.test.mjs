@@ -70,7 +70,7 @@ for (const mode of ["mirrored", "direct"]) {
       return storage;
     };
 
-    test("a killed server: the next change throws, and a new storage works", async (t) => {
+    test("a killed server: everything throws, and a new storage works", async (t) => {
       const storage = open(t);
       storage.localStorage.setItem("a", "1");
       storage.flush();
@@ -84,7 +84,19 @@ for (const mode of ["mirrored", "direct"]) {
         },
         (error) => error instanceof DOMException && error.name === "UnknownError" && /ended unexpectedly/.test(error.message),
       );
-      assert.throws(() => storage.localStorage.setItem("c", "3"), { name: "UnknownError" });
+      const { localStorage } = storage;
+      for (const operation of [
+        () => localStorage.setItem("c", "3"),
+        () => localStorage.getItem("a"),
+        () => localStorage.a,
+        () => localStorage.length,
+        () => localStorage.key(0),
+        () => Object.keys(localStorage),
+        () => localStorage.removeItem("a"),
+        () => localStorage.clear(),
+      ]) {
+        assert.throws(operation, (error) => error instanceof DOMException && error.name === "UnknownError", String(operation));
+      }
       const next = open(t);
       next.localStorage.setItem("a", "new");
       assert.equal(next.localStorage.getItem("a"), "new");

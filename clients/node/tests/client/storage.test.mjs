@@ -209,3 +209,12 @@ for (const mode of ["mirrored", "direct"]) {
     });
   });
 }
+
+test("wrong options are refused by name", () => {
+  for (const [options, name] of [[{ mode: "mirror" }, "mode"], [{ quota: "5MB" }, "quota"], [{ quota: -1 }, "quota"], [{ timeout: 0 }, "timeout"]]) {
+    assert.throws(() => createWebStorage({ server: serverPath(), ...options }), { name: "TypeError", message: new RegExp(`option ${name} must be`) });
+  }
+  const storage = createWebStorage({ server: serverPath() });
+  assert.throws(() => storage.failNext("setitem", "UnknownError"), { name: "TypeError", message: /expected one of getItem, setItem/ });
+  storage.close();
+});

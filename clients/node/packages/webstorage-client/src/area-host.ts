@@ -47,7 +47,10 @@ export class AreaHost {
     else args.push("--storage-dir", options.storageDir);
     this.#mode = options.mode;
     this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
-    this.#connection.ondeath = ondeath;
+    this.#connection.ondeath = (failure) => {
+      for (const area of this.#mirrors.values()) area.lose(failure);
+      ondeath(failure);
+    };
     this.#connection.onarrival = (line, first) => {
       const event = eventIn(line);
       if (event !== undefined) return this.#listeners.get(event.subscription)?.arrive(event, first) === true;

@@ -32,4 +32,7 @@ export interface Change {
 }
 
 /** The names of the `Storage` operations that read or change items. */
-export type Operation = "getItem" | "setItem" | "removeItem" | "clear" | "key" | "length" | "keys";
+export const OPERATIONS = ["getItem", "setItem", "removeItem", "clear", "key", "length", "keys"] as const;
+
+/** One of these operations. */
+export type Operation = (typeof OPERATIONS)[number];

@@ -43,7 +43,8 @@ function eventTargetOf(global: object): EventTarget | undefined {
 
 /** Gives a test environment its storage. */
 export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOptions = {}): Environment {
-  const { reset: _reset, temporaryDir = false, eventMethods = true, ...own } = options;
+  const { reset = "test", temporaryDir = false, eventMethods = true, ...own } = options;
+  if (reset !== "test" && reset !== "file") throw new TypeError(`The option reset must be "test" or "file", not ${JSON.stringify(reset)}.`);
   const target = eventTargetOf(place.global);
   const temporary = temporaryDir ? mkdtempSync(join(tmpdir(), "webstorage-test-")) : undefined;
   const webStorage = createWebStorage({

@@ -104,3 +104,37 @@ export class Items {
     for (const [key, value] of entries) this.#append(key, value);
   }
 }
+
+/** The items of an area whose server is gone: whoever asks for them is told. */
+export class LostItems extends Items {
+  readonly #failure: Error;
+
+  constructor(failure: Error) {
+    super();
+    this.#failure = failure;
+  }
+
+  override get length(): number {
+    throw this.#failure;
+  }
+
+  override get usage(): number {
+    throw this.#failure;
+  }
+
+  override get(): string | undefined {
+    throw this.#failure;
+  }
+
+  override key(): string | null {
+    throw this.#failure;
+  }
+
+  override keys(): string[] {
+    throw this.#failure;
+  }
+
+  override entries(): IterableIterator<[string, string]> {
+    throw this.#failure;
+  }
+}

@@ -1,6 +1,6 @@
 import type { Change } from "./area.js";
 import { quotaFailure, StorageFailure } from "./failure.js";
-import { Items } from "./items.js";
+import { Items, LostItems } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
 import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
@@ -30,7 +30,7 @@ export type WriteRefused = (failure: StorageFailure) => void;
 export class MirroredArea {
   readonly #connection: SyncConnection;
   readonly #address: AreaAddress;
-  readonly #items = new Items();
+  #items = new Items();
   readonly #views = new Set<MirroredView>();
   readonly #opened: Opened;
   readonly #subscription: number | undefined;
@@ -72,6 +72,12 @@ export class MirroredArea {
   /** The server's number for the events of this area. */
   get subscription(): number | undefined {
     return this.#subscription;
+  }
+
+  /** The server is gone. What the copy shows may never have reached it, and nobody else's changes do the copy. */
+  lose(failure: StorageFailure): void {
+    this.#items = new LostItems(failure);
+    for (const view of this.#views) view.items = this.#items;
   }
 
   open(owner: ViewOwner): MirroredView {
@@ -295,31 +301,32 @@ export class MirroredArea {
 /** One document's hold on a copy. */
 export class MirroredView implements View {
   readonly #area: MirroredArea;
-  readonly #items: Items;
+  /** The items of the area. */
+  items: Items;
   readonly owner: ViewOwner;
   readonly handle: number;
 
   constructor(area: MirroredArea, owner: ViewOwner, handle: number) {
     this.#area = area;
-    this.#items = area.items;
+    this.items = area.items;
     this.owner = owner;
     this.handle = handle;
   }
 
   get length(): number {
-    return this.#items.length;
+    return this.items.length;
   }
 
   key(index: number): string | null {
-    return this.#items.key(index);
+    return this.items.key(index);
   }
 
   keys(): string[] {
-    return this.#items.keys();
+    return this.items.keys();
   }
 
   getItem(key: string): string | null {
-    return this.#items.get(key) ?? null;
+    return this.items.get(key) ?? null;
   }
 
   setItem(key: string, value: string): void {
@@ -335,7 +342,7 @@ export class MirroredView implements View {
   }
 
   entries(): [string, string][] {
-    return [...this.#items.entries()];
+    return [...this.items.entries()];
   }
 
   replaceAll(entries: Iterable<readonly [string, string]>): void {

@@ -26,6 +26,14 @@ export class AreaEvent extends Event {
   }
 }
 
+type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
+
+/** What listeners of an area are given, by the type of the event. */
+export interface RemoteArea {
+  addEventListener(type: "storage", listener: (event: AreaEvent) => void, options?: ListenerOptions): void;
+  addEventListener(type: string, listener: Parameters<EventTarget["addEventListener"]>[1], options?: ListenerOptions): void;
+}
+
 /**
  * An area on the server. After `subscribe` it dispatches `storage` events, and `overflow` when changes
  * were missed and the area has to be read again.

@@ -1,4 +1,4 @@
-import type { Change, Operation } from "./area.js";
+import { OPERATIONS, type Change, type Operation } from "./area.js";
 import { StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
 import type { RealmInterfaces } from "./realm.js";
@@ -83,6 +83,8 @@ export class StorageWindow {
 
   /** Makes the next operations of a kind fail with an exception of the given name, or with the given error. */
   failNext(operation: Operation, error: string | Error, options: FailOptions = {}): void {
+    // A failure that never comes would make a test pass that means to see one.
+    if (!OPERATIONS.includes(operation)) throw new TypeError(`failNext: expected one of ${OPERATIONS.join(", ")}, not ${JSON.stringify(operation)}.`);
     const { area, key, times = 1, message } = options;
     for (const name of ["localStorage", "sessionStorage"] as const) {
       if (area !== undefined && area !== name) continue;

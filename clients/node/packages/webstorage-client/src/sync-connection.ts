@@ -277,7 +277,7 @@ export class SyncConnection {
       (silent ? `The storage server gave no answer for ${this.#timeout} ms and was ended.` : "The storage server ended unexpectedly.") +
         (complaint === "" ? "" : ` It said: ${complaint}`) +
         (unconfirmed === 0 ? " Every earlier change was confirmed." : ` The last ${unconfirmed} changes were not confirmed and may be lost.`) +
-        " Create a new storage to go on.",
+        " Items in memory are gone, those in a directory are there. Create a new storage to go on.",
     );
     this.#end(failure);
     this.ondeath?.(failure);

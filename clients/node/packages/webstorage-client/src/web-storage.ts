@@ -55,6 +55,14 @@ function originOf(url: string): string {
   return parsed.origin === "null" && parsed.host !== "" ? `${parsed.protocol}//${parsed.host}` : parsed.origin;
 }
 
+/** Programs without a compiler learn of a wrong option here, not by what it leads to. */
+function checkOptions({ mode, quota, timeout }: WebStorageOptions): void {
+  const wrong = (name: string, expected: string, found: unknown) => new TypeError(`The option ${name} must be ${expected}, not ${JSON.stringify(found)}.`);
+  if (mode !== undefined && mode !== "mirrored" && mode !== "direct") throw wrong("mode", '"mirrored" or "direct"', mode);
+  if (quota !== undefined && !(Number.isSafeInteger(quota) && quota >= 0)) throw wrong("quota", "a number of bytes", quota);
+  if (timeout !== undefined && !(Number.isFinite(timeout) && timeout > 0)) throw wrong("timeout", "a number of milliseconds", timeout);
+}
+
 /** Web Storage for one document and the windows it opens, backed by a storage server. */
 export class WebStorage implements Disposable {
   readonly origin: string;
@@ -74,6 +82,7 @@ export class WebStorage implements Disposable {
   #closed = false;
 
   constructor(options: WebStorageOptions = {}) {
+    checkOptions(options);
     this.#options = options;
     this.origin = options.origin ?? (options.url === undefined ? "http://localhost" : originOf(options.url));
     this.url = options.url ?? `${this.origin}/`;
