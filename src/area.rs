@@ -77,13 +77,13 @@ impl Area {
     /// The area with this id, as its row says, which nobody else can change.
     #[must_use]
     pub fn new(id: i64, row: AreaRow) -> Self {
-        Area::with(id, row, true, cache::OF_SESSION)
+        Area::with(id, row, true, cache::LIMIT)
     }
 
     /// The area with this id, as its row says, which others can change too.
     #[must_use]
     pub fn shared(id: i64, row: AreaRow) -> Self {
-        Area::with(id, row, false, cache::OF_BOTTLE)
+        Area::with(id, row, false, cache::LIMIT)
     }
 
     fn with(id: i64, row: AreaRow, current: bool, limit: usize) -> Self {

@@ -12,12 +12,9 @@ use indexmap::IndexMap;
 
 use crate::sqlite::{Database, ItemWriter};
 
-/// Bytes that the entries of a bottle's area may take; then everything is written, and forgotten. SQLite's own cache
-/// stands behind this one.
-pub const OF_BOTTLE: usize = 512 << 10;
-
-/// The same for an area in memory. The usual quota is less, so that what most of them hold is read without SQLite.
-pub const OF_SESSION: usize = 32 << 20;
+/// Bytes that the entries of an area may take; then everything is written, and forgotten. The usual quota is less, so
+/// that what most areas hold is read without SQLite.
+pub const LIMIT: usize = 32 << 20;
 
 /// Bytes of a key and its value above which an item is not kept: copying it costs more than reading it again.
 const MAX_ITEM: usize = 8 << 10;
@@ -283,6 +280,9 @@ mod tests {
     use crate::error::Error;
     use crate::sqlite::AreaRow;
 
+    /// The limit of the caches that are tested.
+    const LITTLE: usize = 512 << 10;
+
     /// What is done to an area. Values are of a size class, so that some are too large to be kept and a few dozen
     /// of the others fill the cache.
     #[derive(Clone, Debug)]
@@ -358,7 +358,7 @@ mod tests {
         let row = AreaRow { quota: 3 << 20, usage: 0, length: 0, next: 0, sequence: 0 };
         database.insert_area(1, "http://test", &row).expect("the database is new");
         database.begin_write().expect("no transaction is open");
-        let (mut area, mut model) = (Area::shared(1, row), Model::default());
+        let (mut area, mut model) = (Area::with(1, row, false, LITTLE), Model::default());
         area.set_current(true);
         let mut committed = model.clone();
         for step in steps {
@@ -423,9 +423,9 @@ mod tests {
     #[test]
     fn a_large_item_drives_nothing_out() {
         let database = Database::open_memory().expect("there is memory");
-        let mut cache = Cache::new(OF_BOTTLE, true);
+        let mut cache = Cache::new(LITTLE, true);
         cache.set(b"small", None, 1, b"x");
-        cache.make_room(&database, 1, b"large", &vec![b'x'; 2 * OF_BOTTLE]).expect("there is nothing to write");
+        cache.make_room(&database, 1, b"large", &vec![b'x'; 2 * LITTLE]).expect("there is nothing to write");
         assert!(matches!(cache.get(b"small"), Now::Item { value: b"x", .. }));
     }
 
