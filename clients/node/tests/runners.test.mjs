@@ -1,32 +1,17 @@
 // The plugins inside of the real test runners, each as a process of its own.
-import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { root, serverPath } from "./paths.mjs";
+import { root } from "./paths.mjs";
+import { assertPassed, runProgram } from "./programs.mjs";
 
 const require = createRequire(import.meta.url);
 const CASES = 12;
 const FILES = 2;
 
-/** Runs a program of a package on a project; resolves to its exit code, or what ended it, and everything it printed. */
-function run(project, program, args, environment = {}, runtime = process.execPath) {
-  const { NODE_TEST_CONTEXT, NODE_OPTIONS, FORCE_COLOR, ...inherited } = process.env;
-  return new Promise((resolve) => {
-    const child = spawn(runtime, [...program, ...args], {
-      cwd: join(root, "tests/projects", project),
-      env: { ...inherited, NO_COLOR: "1", CI: "true", WEBSTORAGE_SERVER: serverPath(), ...environment },
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-    child.on("close", (code, signal) => resolve({ code: signal ?? code, output }));
-  });
-}
-
-function assertPassed({ code, output }, pattern) {
-  assert.equal(code, 0, `ended with ${code}\n${output}`);
-  assert.match(output, pattern, output);
+/** Runs a program of a package on a project. */
+function run(project, program, args, environment, runtime = process.execPath) {
+  return runProgram(runtime, [...program, ...args], join(root, "tests/projects", project), environment);
 }
 
 const all = CASES * FILES;

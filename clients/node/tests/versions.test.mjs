@@ -1,33 +1,18 @@
 // The client and the plugins on the versions of Node that are in use besides the one that runs the tests, where
 // newer ones have a `localStorage` of their own, and with the newest Vitest.
-import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { root, serverPath } from "./paths.mjs";
+import { root } from "./paths.mjs";
+import { assertPassed, runProgram } from "./programs.mjs";
 
 const versions = join(root, "tests/versions");
 const projects = join(versions, "projects");
 const CASES = 24;
 
-/** Runs a Node of a version to its end. */
-function run(version, cwd, args, environment = {}) {
-  const { NODE_TEST_CONTEXT, NODE_OPTIONS, FORCE_COLOR, ...inherited } = process.env;
-  return new Promise((resolve) => {
-    const child = spawn(join(versions, `node_modules/node-${version}/bin/node`), args, {
-      cwd,
-      env: { ...inherited, NO_COLOR: "1", CI: "true", WEBSTORAGE_SERVER: serverPath(), ...environment },
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-    child.on("close", (code, signal) => resolve({ ended: signal ?? code, output }));
-  });
-}
-
-function assertPassed({ ended, output }, pattern) {
-  assert.equal(ended, 0, `ended with ${ended}\n${output}`);
-  assert.match(output, pattern, output);
+/** Runs a Node of a version. */
+function run(version, cwd, args, environment) {
+  return runProgram(join(versions, `node_modules/node-${version}/bin/node`), args, cwd, environment);
 }
 
 for (const version of [22, 24, 26]) {
