@@ -419,6 +419,9 @@ fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, 
         }
         params.push(format!("\"state\":{text}"));
     } else {
+        if !file.try_exists().unwrap_or(true) {
+            return Err(Stop::NotFound(format!("there is no file {}", file.display())));
+        }
         params.push(format!("\"path\":{}", json(&absolute(file)?)));
     }
     if let Some(format) = format {
@@ -456,5 +459,11 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
         let checked = local.call("storage/check", &format!("[{}]", json(&origin)))?;
         sound &= printer.checked(&checked)?;
     }
-    if sound { Ok(()) } else { Err(Stop::NotFound("there are problems".to_owned())) }
+    if sound {
+        Ok(())
+    } else {
+        Err(Stop::NotFound(
+            "there are problems. Nothing was changed. Write what can be read of such an origin to a file with export; delete and import begin it anew with that".to_owned(),
+        ))
+    }
 }

@@ -214,6 +214,17 @@ impl Connection {
         }
     }
 
+    /// The shed, if the storage directory is there. Looking what there is must not create it.
+    ///
+    /// # Errors
+    /// As [`Connection::shed`].
+    pub fn existing_shed(&mut self) -> Result<Option<Arc<Shed>>> {
+        match &self.persistence {
+            Persistence::In(dir) if !Shed::is_in(dir) => Ok(None),
+            _ => self.shed().map(Some),
+        }
+    }
+
     /// Uses another storage directory.
     pub fn set_storage_dir(&mut self, dir: std::path::PathBuf) {
         self.persistence = Persistence::In(dir);

@@ -18,8 +18,13 @@ pub enum Error {
     #[error("Invalid request: {0}")]
     InvalidRequest(String),
     /// There is no such method.
-    #[error("Method not found: {0:?}")]
-    MethodNotFound(String),
+    #[error("Method not found: {method:?}{}", .nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default())]
+    MethodNotFound {
+        /// The name in the call.
+        method: String,
+        /// The name of a method that is much like it, if there is one.
+        nearest: Option<String>,
+    },
     /// A param is missing, of the wrong type, or out of range.
     #[error("Invalid params: {message}")]
     InvalidParams {
@@ -112,7 +117,7 @@ impl Error {
         match self {
             Error::Parse(_) => (Code::ParseError, None),
             Error::InvalidRequest(_) => (Code::InvalidRequest, None),
-            Error::MethodNotFound(_) => (Code::MethodNotFound, None),
+            Error::MethodNotFound { .. } => (Code::MethodNotFound, None),
             Error::InvalidParams { param, .. } => {
                 (Code::InvalidParams, param.clone().map(|param| ErrorData { param: Some(param), ..ErrorData::default() }))
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser};
 use etcetera::BaseStrategy;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use webstorage_server::background;
@@ -245,6 +245,14 @@ fn persistence(flags: &Flags) -> Persistence {
 
 fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let filter: Targets = flags.log.parse().map_err(|error| format!("--log {:?}: {error}", flags.log))?;
+    // Any word is a filter by the name of a module. As such it is meant in the variable only, which other programs read too.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let is_flag = std::env::var("RUST_LOG").as_ref() != Ok(&flags.log);
+    if is_flag && let Some(word) = flags.log.split(',').find(|word| !word.contains(['=', ':']) && !is_level(word.trim())) {
+        return Err(
+            format!("--log {word:?}: expected off, error, warn, info, debug, trace, or filters such as webstorage_server=debug").into()
+        );
+    }
     let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false);
     match &flags.log_file {
         Some(path) => {

@@ -18,6 +18,7 @@ mod state_file;
 mod test_controls;
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use jsonrpsee::core::server::{MethodCallback, MethodResponse, RpcModule};
@@ -263,6 +264,24 @@ pub fn module(connection: &Arc<Mutex<Connection>>) -> RpcModule<Mutex<Connection
         }
     }
     module
+}
+
+/// The name of the method that a misspelled one most likely means: letters of the wrong case, up to two wrong ones,
+/// or the part before the slash left out.
+#[must_use]
+pub fn nearest(module: &RpcModule<Mutex<Connection>>, method: &str) -> Option<String> {
+    /// Names are shorter; comparing costs the product of the lengths.
+    const LONGEST: usize = 64;
+    const MOST_EDITS: usize = 2;
+    if method.len() > LONGEST {
+        return None;
+    }
+    let bare = |name: &str| name.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let meant = bare(method);
+    let names = module.method_names().filter(|name| !name.starts_with("test/") || method.starts_with("test/"));
+    let compared = names.map(|name| (strsim::osa_distance(&bare(name), &meant), Reverse(name.len()), name));
+    let (edits, _, name) = compared.min()?;
+    (edits <= MOST_EDITS && edits < meant.len() / 2).then(|| name.to_owned())
 }
 
 /// The method that a command of `workspace/executeCommand` stands for.

@@ -34,6 +34,9 @@ fn explain(text: &str, error: &serde_json::Error, names: &[&str]) -> Error {
     let path = path_at(text, offset(text, error));
     let mut message = error.to_string();
     message.truncate(message.rfind(" at line").unwrap_or(message.len()));
+    if let Some(found) = message.strip_suffix("expected u32") {
+        message = format!("{found}expected an integer from 0 to {}", u32::MAX);
+    }
     // A missing, unknown or repeated field is named in the message; the place is that of the object around it.
     let path = match message.split('`').nth(1) {
         Some(field)

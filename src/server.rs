@@ -403,7 +403,8 @@ impl Peer {
         let Some(MethodCallback::Sync(callback)) = self.module.method(method) else {
             // Notifications that a server does not know are none of its business.
             if id.is_some() {
-                self.connection.lock().answer::<()>(id, |_| Err(Error::MethodNotFound(method.to_owned())));
+                let error = Error::MethodNotFound { method: method.to_owned(), nearest: methods::nearest(&self.module, method) };
+                self.connection.lock().answer::<()>(id, |_| Err(error));
             }
             return;
         };

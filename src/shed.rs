@@ -22,6 +22,9 @@ use crate::place::Place;
 use crate::sqlite::Durability;
 use crate::watch::Watch;
 
+/// The directory of the bottles in the storage directory.
+const BOTTLES: &str = "bottles";
+
 /// The directory of one user's persistent storage.
 pub struct Shed {
     bottles_dir: PathBuf,
@@ -66,7 +69,7 @@ impl Shed {
             return Err(unusable(&dir, &format_args!("it is on {kind}, where databases shared by processes get corrupted")));
         }
         let shed = Shed {
-            bottles_dir: dir.join("bottles"),
+            bottles_dir: dir.join(BOTTLES),
             damaged_dir: dir.join("damaged"),
             listeners_dir: dir.join("listeners"),
             watch: Mutex::default(),
@@ -81,6 +84,13 @@ impl Shed {
             }
         }
         Ok(shed)
+    }
+
+    /// Whether a directory has been used as a storage directory. True also if that cannot be told, so that using it
+    /// says why.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(BOTTLES).try_exists().unwrap_or(true)
     }
 
     /// The storage directory.

@@ -53,7 +53,8 @@ impl Local {
     /// Calls a method and gives its result as JSON text.
     pub fn call(&mut self, method: &str, params: &str) -> Result<String, Stop> {
         let Some(MethodCallback::Sync(callback)) = self.module.method(method) else {
-            return Err(Stop::Refused(format!("there is no method {method:?}; webstorage-server schema prints all of them")));
+            let meant = methods::nearest(&self.module, method).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
+            return Err(Stop::Refused(format!("there is no method {method:?}{meant}; webstorage-server schema prints all of them")));
         };
         callback(Id::Str("1".into()), Params::new(Some(params)), usize::MAX, Extensions::new());
         let mut connection = self.connection.lock();
@@ -77,6 +78,12 @@ impl Local {
         if let Some(storage) = self.opened {
             return Ok(storage);
         }
+        let origin = self.connection.lock().options.origin.clone();
+        if origin.is_opaque() {
+            return Err(Stop::Refused(format!(
+                "the origin {origin} (as of data: and file:) has no persistent storage; name another with --origin"
+            )));
+        }
         let opened = self.call("storage/open", "[true]")?;
         let storage = member(&opened, "storage").and_then(|storage| storage.parse().ok());
         let storage = storage.ok_or_else(|| Stop::Failed("opening gave no handle".to_owned()))?;
@@ -89,7 +96,10 @@ impl Local {
     pub fn has_storage(&self) -> bool {
         let mut connection = self.connection.lock();
         let origin = connection.options.origin.clone();
-        connection.shed().map_or(true, |shed| origin.is_opaque() || shed.path(&origin).exists())
+        match connection.existing_shed() {
+            Ok(shed) => origin.is_opaque() || shed.is_some_and(|shed| shed.path(&origin).exists()),
+            Err(_) => true,
+        }
     }
 
     /// Calls a method; where it needs a handle and the params have none, on the area of the default origin.

@@ -32,13 +32,13 @@ impl Connection {
     pub fn known_origins(&mut self) -> Result<Vec<Origin>> {
         self.end_group();
         let mut origins = self.session.as_ref().map(Session::origins).unwrap_or_default();
-        match self.shed() {
-            Ok(shed) => {
+        match self.existing_shed() {
+            Ok(Some(shed)) => {
                 for bottle in shed.bottles()? {
                     origins.push(Origin::parse(&bottle.content?.0)?);
                 }
             }
-            Err(Error::NotSupported(_)) => {}
+            Ok(None) | Err(Error::NotSupported(_)) => {}
             Err(error) => return Err(error),
         }
         origins.sort();
@@ -53,8 +53,8 @@ impl Connection {
     pub fn origin_state(&mut self, origin: &Origin) -> Result<OriginState> {
         self.end_group();
         let mut state = OriginState { origin: Some(origin.to_string()), ..OriginState::default() };
-        match self.shed() {
-            Ok(shed) if !origin.is_opaque() && shed.path(origin).exists() => {
+        match self.existing_shed() {
+            Ok(Some(shed)) if !origin.is_opaque() && shed.path(origin).exists() => {
                 let bottle = shed.open(origin, self.options.quota)?;
                 state.local = Some(self.read_bottle(&bottle, items)?);
             }

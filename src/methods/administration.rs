@@ -24,7 +24,8 @@ pub(super) fn estimate(connection: &mut Connection, params: OfStorage) -> Result
 
 pub(super) fn origins(connection: &mut Connection, _: NoParams) -> Result<Plain<Vec<OriginInfo>>> {
     connection.end_group();
-    let bottles = connection.shed()?.bottles()?;
+    let Some(shed) = connection.existing_shed()? else { return Ok(Plain(Vec::new())) };
+    let bottles = shed.bottles()?;
     let mut origins: Vec<OriginInfo> = bottles.into_iter().map(describe).collect();
     origins.sort_by(|a, b| (&a.origin, &a.path).cmp(&(&b.origin, &b.path)));
     Ok(Plain(origins))

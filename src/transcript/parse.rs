@@ -119,7 +119,7 @@ fn action(text: &str) -> Result<Action, String> {
         return Ok(Action::Connect(server.trim().to_owned()));
     }
     let setting = text.split_once(':');
-    let setting = setting.ok_or_else(|| format!("`{text}` is neither a setting nor a step"))?;
+    let setting = setting.ok_or_else(|| format!("`{}` is neither a setting nor a step", beginning(text)))?;
     Ok(Action::Set(self::setting(setting.0, setting.1.trim())?))
 }
 
@@ -137,8 +137,17 @@ fn setting(name: &str, value: &str) -> Result<Setting, String> {
         ("transport", "pipe") => Setting::Transport(Transport::Pipe),
         ("transport", "socket") => Setting::Transport(Transport::Socket),
         ("exit", code) => Setting::Exit(exit_code(code)?),
-        _ => return Err(format!("`{name}: {value}` is no setting")),
+        _ => return Err(format!("`{}` is no setting", beginning(&format!("{name}: {value}")))),
     })
+}
+
+/// As much of a text as shows which one it is: any file may be taken for a transcript.
+fn beginning(text: &str) -> String {
+    const MOST: usize = 40;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn exit_code(text: &str) -> Result<i32, String> {

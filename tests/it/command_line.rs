@@ -152,6 +152,57 @@ fn exit_codes_tell_what_is_wrong() {
 }
 
 #[test]
+fn looking_creates_nothing() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let storage = folder.join("storage");
+    let nothing = "{\"cookies\":[],\"origins\":[]}\n";
+    for exists in [false, true] {
+        expect(folder, &["get", "key"], 1, "");
+        expect(folder, &["remove", "key"], 1, "");
+        expect(folder, &["list"], 0, "");
+        expect(folder, &["origins"], 0, "");
+        expect(folder, &["export"], 0, nothing);
+        expect(folder, &["export", "--origin", "https://a.test", "--format", "flat"], 0, "{}\n");
+        expect(folder, &["check"], 0, "");
+        if exists {
+            assert_eq!(std::fs::read_dir(&storage).expect("it was made").count(), 0, "a directory with other contents gets none of ours");
+        } else {
+            assert!(!storage.exists());
+            std::fs::create_dir(&storage).expect("the folder is writable");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_in_words_of_the_command_line() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    std::fs::write(folder.join("text"), "lorem ipsum ".repeat(1000)).expect("the folder is writable");
+    for (arguments, code, words) in [
+        (["get", "key", "--origin", "data:,"].as_slice(), 3, ["null", "--origin"].as_slice()),
+        (&["--log", "nonsense"], 2, &["--log \"nonsense\"", "off, error, warn"]),
+        (&["import", "absent.json"], 1, &["there is no file"]),
+        (&["replay", "absent.txt"], 3, &["there is no file absent.txt"]),
+        (&["replay", "text"], 3, &["text:1: `lorem ipsum", "…`", "neither a setting nor a step"]),
+        (&["call", "storage/getitem", "[1,\"a\"]"], 3, &["storage/getitem", "storage/getItem"]),
+        (&["call", "getItem", "[\"one\",\"a\"]"], 3, &["storage: ", "expected an integer from 0 to 4294967295"]),
+    ] {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).current_dir(folder).env("HOME", folder).env_remove("WEBSTORAGE_DIR").env_remove("RUST_LOG");
+        let output = command.stdin(Stdio::null()).output().expect("the program was built");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{told}");
+        assert!(told.len() < 300 && words.iter().all(|word| told.contains(word)), "{arguments:?}\n{told}");
+        assert!(!told.contains("persistent false") && !told.contains("path: "), "{arguments:?}\n{told}");
+    }
+    // The variable is shared with other programs, whose modules it may name.
+    let mut command = Command::new(PROGRAM);
+    let output = command.arg("origins").env("HOME", folder).env_remove("WEBSTORAGE_DIR").env("RUST_LOG", "hyper").output();
+    assert_eq!(output.expect("the program was built").status.code(), Some(0));
+}
+
+#[test]
 fn one_call_of_any_method() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();

@@ -91,7 +91,7 @@ fn exported_files_are_private() {
     let mode = fs::metadata(&path).expect("the file was written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&path).expect("it is UTF-8"), "{\"cookies\":[{\"name\":\"kept\"}],\"origins\":[]}\n");
-    assert_eq!(fs::read_dir(directory.path()).expect("the folder can be read").count(), 2, "no temporary file is left");
+    assert_eq!(fs::read_dir(directory.path()).expect("the folder can be read").count(), 1, "no temporary file is left");
 }
 
 fn start(directory: &tempfile::TempDir) -> Peer {
