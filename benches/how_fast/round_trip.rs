@@ -1,5 +1,7 @@
 //! What one call costs a caller that waits for each reply.
 
+use std::time::{Duration, Instant};
+
 use crate::Effort;
 use crate::calls::{Call, Calls, STORAGE, key, value};
 use crate::peer::{Peer, on_one_core};
@@ -64,7 +66,7 @@ fn gets(calls: &mut Calls, count: usize, round: usize) -> Vec<Call> {
 /// Caller and server on one core, where no wake-up of another core hides the cost.
 pub fn pinned(effort: Effort) -> Table {
     const TARGETS: [[f64; 2]; 2] = [[1.45, 3.20], [1.40, 1.70]];
-    let measured = on_one_core(|| measure(effort.rounds(24), 2000));
+    let (measured, interruptions) = on_one_core(|| (measure(effort.rounds(24), 2000), interruptions()));
     let mut table = Table::new("Round trip, caller and server on one core", "echo");
     for (method, (echo, areas)) in measured.iter().enumerate() {
         for (area, times) in areas.iter().enumerate() {
@@ -73,7 +75,24 @@ pub fn pinned(effort: Effort) -> Table {
             ratio(&mut table, &format!("{what}, p99"), &echo.p99, &times.p99, 2.0);
         }
     }
+    table.note("interruptions of a loop that only reads the clock", interruptions.round(), "/s");
     table
+}
+
+/// How often in a second something else has the core for longer than [`GAP`], while this does nothing but read the clock.
+/// A call of ten microseconds meets that once in a hundred times where it happens a thousand times a second, and
+/// what it costs is then the p99.
+fn interruptions() -> f64 {
+    const LASTING: Duration = Duration::from_millis(500);
+    const GAP: Duration = Duration::from_micros(3);
+    let start = Instant::now();
+    let (mut last, mut count) = (start, 0_u32);
+    while last - start < LASTING {
+        let now = Instant::now();
+        count += u32::from(now - last > GAP);
+        last = now;
+    }
+    f64::from(count) / LASTING.as_secs_f64()
 }
 
 /// Adds the median of the rounds' ratios, because noise comes and goes over several rounds.
