@@ -7,6 +7,10 @@ use crate::error::Error;
 use crate::frame::{Framing, MAX_DECIMAL, decimal, write_decimal};
 use crate::protocol::Item;
 
+/// Bytes of replies to one batch. The calls after that are refused, because a batch has one reply and so
+/// must be held in memory.
+pub const MAX_BATCH_REPLY: usize = 64 << 20;
+
 /// The replies of one connection that were not yet handed to its output.
 #[derive(Debug)]
 pub struct Replies {

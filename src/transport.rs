@@ -17,7 +17,8 @@ use crate::connection::Connection;
 use crate::frame::Decoder;
 use crate::input::Input;
 use crate::output::Output;
-use crate::server::{DRAIN_TIME, End, Peer, Server, Stop, next_connection_number};
+use crate::peer::{DRAIN_TIME, End, Peer, Stop, next_connection_number};
+use crate::server::Server;
 
 /// How the client is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::protocol::{
     Capabilities, ExecuteCommandProvider, Experimental, IllFormedStrings, InitializationOptions, Initialize, Initialized, ServerInfo,
     WebStorage,
 };
+use crate::reply::MAX_BATCH_REPLY;
 use crate::reply::Plain;
-use crate::server::MAX_BATCH_REPLY;
 use crate::sqlite;
 
 /// The version of the protocol, semantic: a client written for one works with every later one of the same
