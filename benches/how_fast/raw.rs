@@ -58,19 +58,25 @@ impl Raw {
 
     /// Sets, `group` of them in each transaction: how many a second.
     pub fn sets(&self, count: usize, group: usize) -> f64 {
+        count as f64 / (self.commits(count, group).iter().sum::<f64>() / 1e6)
+    }
+
+    /// Sets, `group` of them in each transaction: how long each transaction took, in microseconds.
+    pub fn commits(&self, count: usize, group: usize) -> Vec<f64> {
         let mut set = self.connection.prepare(SET).expect("the statement is sound");
         let mut open = self.connection.prepare("BEGIN IMMEDIATE").expect("the statement is sound");
         let mut commit = self.connection.prepare("COMMIT").expect("the statement is sound");
         let items = items(self.keys, count);
-        let began = Instant::now();
-        for group in items.chunks(group) {
+        let commit = |group: &[(String, String)]| {
+            let began = Instant::now();
             open.execute([]).expect("nobody else writes");
             for (key, value) in group {
                 set.execute(params![key.as_bytes(), value.as_bytes()]).expect("the item can be set");
             }
             commit.execute([]).expect("the disk takes it");
-        }
-        count as f64 / began.elapsed().as_secs_f64()
+            began.elapsed().as_secs_f64() * 1e6
+        };
+        items.chunks(group).map(commit).collect()
     }
 }
 

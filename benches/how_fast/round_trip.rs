@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Effort;
 use crate::calls::{Call, Calls, STORAGE, key, value};
 use crate::peer::{Peer, on_one_core};
+use crate::raw::Raw;
 use crate::table::{Table, median, percentile};
 
 const KEYS: usize = 100;
@@ -66,7 +67,7 @@ fn gets(calls: &mut Calls, count: usize, round: usize) -> Vec<Call> {
 /// Caller and server on one core, where no wake-up of another core hides the cost.
 pub fn pinned(effort: Effort) -> Table {
     const TARGETS: [[f64; 2]; 2] = [[1.45, 3.20], [1.40, 1.70]];
-    let (measured, interruptions) = on_one_core(|| (measure(effort.rounds(24), 2000), interruptions()));
+    let (measured, raw, interruptions) = on_one_core(|| (measure(effort.rounds(24), 2000), raw_commit(effort.rounds(24)), interruptions()));
     let mut table = Table::new("Round trip, caller and server on one core", "echo");
     for (method, (echo, areas)) in measured.iter().enumerate() {
         for (area, times) in areas.iter().enumerate() {
@@ -75,8 +76,24 @@ pub fn pinned(effort: Effort) -> Table {
             ratio(&mut table, &format!("{what}, p99"), &echo.p99, &times.p99, 2.0);
         }
     }
+    let [(echo, [_, persistent]), _] = measured;
+    let floor = median(&mut echo.p50.clone()) + raw;
+    table.compare(
+        "persistent setItem, p50; floor: the echo, and a commit of rusqlite in process",
+        floor,
+        median(&mut persistent.p50.clone()),
+        "µs",
+    );
     table.note("interruptions of a loop that only reads the clock", interruptions.round(), "/s");
     table
+}
+
+/// What a commit of one item takes in process, in microseconds: the p50 of the median round.
+fn raw_commit(rounds: usize) -> f64 {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let raw = Raw::file(&dir.path().join("raw.sqlite"), KEYS);
+    let mut p50: Vec<f64> = (0..rounds).map(|_| percentile(&mut raw.commits(2000, 1), 50)).collect();
+    median(&mut p50)
 }
 
 /// How often in a second something else has the core for longer than [`GAP`], while this does nothing but read the clock.

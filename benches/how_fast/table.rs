@@ -41,6 +41,11 @@ impl Table {
         self.push(what, "", &shown(measured, unit), "", target, Some(met));
     }
 
+    /// A figure with a floor and without a target.
+    pub fn compare(&mut self, what: &str, floor: f64, measured: f64, unit: &str) {
+        self.push(what, &shown(floor, unit), &shown(measured, unit), &format!("{:.2}", measured / floor), "", None);
+    }
+
     /// A figure without a target.
     pub fn note(&mut self, what: &str, measured: f64, unit: &str) {
         self.push(what, "", &shown(measured, unit), "", "", None);
