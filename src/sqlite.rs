@@ -183,12 +183,11 @@ pub fn version_is_sound() -> bool {
 }
 
 /// Whether the error says that the file is no sound database. A failing disk can look like this for a
-/// moment.
+/// moment; but where it says itself that it cannot read, as in the error that SQLite calls "corrupt file system", nothing
+/// is known of the file.
 #[must_use]
 pub fn is_damage(error: &rusqlite::Error) -> bool {
-    const IO_ERROR_CORRUPT_FS: i32 = 8458;
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
-        || error.sqlite_error().is_some_and(|error| error.extended_code == IO_ERROR_CORRUPT_FS)
 }
 
 /// Whether the error says that no space is left. SQLite has three codes for that: the disk is full, a write

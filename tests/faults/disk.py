@@ -1,5 +1,6 @@
 """Disks that fail: each call is answered with the truth, what was acknowledged stays, and the next call works."""
 
+import glob
 import os
 import signal
 import subprocess
@@ -126,6 +127,37 @@ def opening_meets_a_failing_disk(new_directory):
     assert os.listdir(os.path.join(directory, "damaged")) == []
     assert len(items(directory)) == 200
     return f"{cases} openings, {refused} refused, none moved aside"
+
+
+def a_disk_that_does_not_read(new_directory):
+    """A bottle that the disk cannot read, once or for long, is an error of the disk. It is not moved aside, and there again."""
+    cases = 0
+    for suffix in ("", "-wal"):
+        directory = new_directory()
+        with Server(directory) as server:
+            storage = server.call("storage/open", True)["storage"]
+            server.all(("setItem", storage, key, value) for key, value in burst("k", 200))
+            # What ends orderly leaves no WAL.
+            if suffix:
+                server.process.kill()
+        (bottle,) = glob.glob(os.path.join(directory, "bottles", "*.sqlite"))
+        for when in ("1", "2", "1+", "2+", "3+"):
+            with Server(directory, "--busy-timeout", "200") as server:
+                server.call("storage/open", False)
+                with Injected(server.pid, f"pread64:error=EIO:when={when}", bottle + suffix):
+                    server.send(("storage/open", True))
+                    reply = server.receive()
+                    opened = not isinstance(reply, Fault)
+                    if opened:
+                        reply = server.fail("storage/entries", reply["storage"]) if when == "1+" else None
+                assert reply is None or reply.name == "UnknownError" and "disk" in str(reply), f"{suffix} {when}: {reply.name}: {reply}"
+                server.call("storage/open", True)
+                cases += 1
+                if suffix:
+                    server.process.kill()
+        assert os.listdir(os.path.join(directory, "damaged")) == []
+        assert len(items(directory)) == 200
+    return f"{cases} openings, none moved aside"
 
 
 def killed_in_a_system_call(new_directory):
@@ -264,5 +296,5 @@ def stopped_holder_of_the_write_lock(new_directory):
     raise AssertionError("in 200 attempts the holder was never stopped with the lock held")
 
 
-CHECKS = (failing_syscalls, single_calls_meet_a_failing_disk, opening_meets_a_failing_disk, killed_in_a_system_call, full_disk,
+CHECKS = (failing_syscalls, single_calls_meet_a_failing_disk, opening_meets_a_failing_disk, a_disk_that_does_not_read, killed_in_a_system_call, full_disk,
           read_only_disk, file_size_limit, stopped_holder_of_the_write_lock)

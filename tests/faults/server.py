@@ -132,12 +132,14 @@ def items(directory):
 
 
 class Injected:
-    """Lets system calls of a running server fail while the `with` block is inside, by `strace --inject`."""
+    """Lets system calls of a running server fail while the `with` block is inside, by `strace --inject`; with `path` those
+    that concern this file."""
 
-    def __init__(self, pid, injection):
+    def __init__(self, pid, injection, path=None):
         call = injection.split(":")[0]
+        only = ["-P", path] if path else []
         self.strace = subprocess.Popen(
-            ["strace", "-f", "-q", "-e", f"trace={call}", "-e", f"inject={injection}", "-o", "/dev/null", "-p", str(pid)],
+            ["strace", "-f", "-q", "-e", f"trace={call}", "-e", f"inject={injection}", *only, "-o", "/dev/null", "-p", str(pid)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.pid = pid
 
