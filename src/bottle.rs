@@ -3,15 +3,17 @@
 //! All connections of this process share one [`Bottle`] and with it one database connection, so that they
 //! queue fairly for it and see each other's writes in order. Between processes the file's locks do that.
 
+mod checkpointer;
 mod listening;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{ArcMutexGuard, FairMutex, Mutex, RawFairMutex};
+use parking_lot::{ArcMutexGuard, FairMutex, RawFairMutex};
 
+use self::checkpointer::Checkpointer;
 use crate::area::Area;
 use crate::broadcast::{Event, Listeners};
 use crate::cancellation;
@@ -20,16 +22,13 @@ use crate::journal::Journal;
 use crate::origin::Origin;
 use crate::place::{self, FileIdentity, Place};
 use crate::protocol::Handle;
-use crate::sqlite::{AreaRow, Commit, Database, Durability};
+use crate::sqlite::{AreaRow, Commit, Database};
 use crate::watch::Watch;
 
 pub use listening::Subscribed;
 
 /// The id of the one area in a file.
 pub const AREA: i64 = 1;
-
-/// Pages by which the WAL grows until it is moved into the database in the background.
-const CHECKPOINT_AFTER: u32 = 2000;
 
 /// One origin's persistent storage as this process has it open.
 #[derive(Debug)]
@@ -72,14 +71,6 @@ pub struct BottleFile {
 
 /// The exclusive use of a bottle's file within this process.
 pub type BottleGuard = ArcMutexGuard<RawFairMutex, BottleFile>;
-
-/// The database connection that moves the WAL into the database, beside the one that works.
-#[derive(Debug, Default)]
-struct Checkpointer {
-    /// The connection, and the file it has open.
-    database: Mutex<Option<(FileIdentity, Database)>>,
-    running: AtomicBool,
-}
 
 impl Bottle {
     /// Opens the bottle at `place`, creating it with `quota` if there is none.
@@ -152,53 +143,6 @@ impl Bottle {
             if cancellation::is_requested() {
                 return Err(Error::Cancelled);
             }
-        }
-    }
-
-    /// Moves the WAL into the database on another thread, if much was written since that was last done.
-    /// Never makes a writer wait.
-    pub fn checkpoint_if_due(&self, file: &mut BottleFile) {
-        let pages = file.database.wal_pages();
-        if pages < file.checkpointed {
-            // The WAL was moved as a whole and is written from its start again.
-            file.checkpointed = 0;
-        }
-        if pages < file.checkpointed + CHECKPOINT_AFTER || self.checkpointer.running.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        file.checkpointed = pages;
-        let checkpointer = Arc::clone(&self.checkpointer);
-        let (path, identity, durability) = (self.path.clone(), file.identity, file.place.durability());
-        let spawned = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            if let Err(error) = checkpointer.run(&path, identity, durability) {
-                tracing::debug!(%error, path = %path.display(), "a background checkpoint failed; the WAL keeps what was written");
-            }
-            checkpointer.running.store(false, Ordering::Release);
-        });
-        if let Err(error) = spawned {
-            tracing::debug!(%error, "no thread for a background checkpoint; the WAL keeps what was written");
-            self.checkpointer.running.store(false, Ordering::Release);
-        }
-    }
-}
-
-impl Checkpointer {
-    /// Checkpoints the file that is known by `identity`, if the path still names it: the WAL of one file must
-    /// never be moved into another.
-    fn run(&self, path: &Path, identity: FileIdentity, durability: Durability) -> rusqlite::Result<()> {
-        let mut database = self.database.lock();
-        if database.as_ref().is_none_or(|(open, _)| *open != identity) {
-            *database = None;
-            let opened = Database::open_for_checkpoints(path, durability)?;
-            if place::identity(path) != Some(identity) {
-                return Ok(());
-            }
-            opened.checkpoint_on_close(true)?;
-            *database = Some((identity, opened));
-        }
-        match &*database {
-            Some((_, database)) => database.checkpoint(),
-            None => Ok(()),
         }
     }
 }
