@@ -7,6 +7,7 @@
 
 mod cache;
 mod import;
+mod key_order;
 mod snapshot;
 mod transact;
 
@@ -15,6 +16,7 @@ pub use snapshot::Snapshot;
 pub use transact::Changes;
 
 use self::cache::{Cache, Now};
+use self::key_order::Finger;
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -22,9 +24,6 @@ use crate::sqlite::{self, AreaRow, Database, Stored};
 
 /// Ordinals an area can give out before its items would run into the next area's.
 const ORDINALS: i64 = 1 << 40;
-
-/// How many items a search for `key(n)` steps over before it builds an [`Index`].
-const MAX_STEPS: u64 = 8;
 
 /// What is known of one area's items.
 #[derive(Debug)]
@@ -40,13 +39,6 @@ pub struct Area {
     /// Whether changes are kept in `changes`.
     recording: bool,
     changes: Vec<Change>,
-}
-
-/// A place between items: `rank` items have ids below `id`. Walking through the keys moves it step by step.
-#[derive(Clone, Copy, Debug)]
-struct Finger {
-    rank: u64,
-    id: i64,
 }
 
 /// An item that is about to be changed.
@@ -304,68 +296,6 @@ impl Area {
         Ok(())
     }
 
-    /// `Storage.key`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn key(&mut self, database: &Database, n: u64) -> Result<Option<Vec<u8>>> {
-        if n >= self.row.length {
-            return Ok(None);
-        }
-        self.write_out(database)?;
-        let ids = self.ids();
-        let (from_start, from_finger, from_end) = (n, n.abs_diff(self.finger.rank), self.row.length - 1 - n);
-        let nearest = from_start.min(from_finger).min(from_end);
-        let found = if nearest > MAX_STEPS {
-            let index = match &mut self.index {
-                Some(index) => index,
-                none => none.insert(Index::build(|push| database.item_ids(ids, push))?),
-            };
-            let Some(id) = index.get(n) else { return Ok(None) };
-            database.key(id)?.map(|key| (id, key))
-        } else if nearest == from_finger {
-            let finger = self.finger;
-            let steps = i64::try_from(nearest).unwrap_or(i64::MAX);
-            if n >= finger.rank {
-                database.nth_up(finger.id..ids.end, steps)?
-            } else {
-                database.nth_down(ids.start..finger.id, steps - 1)?
-            }
-        } else if nearest == from_start {
-            database.nth_up(ids, i64::try_from(n).unwrap_or(i64::MAX))?
-        } else {
-            database.nth_down(ids, i64::try_from(from_end).unwrap_or(i64::MAX))?
-        };
-        Ok(found.map(|(id, key)| {
-            self.finger = Finger { rank: n, id };
-            key
-        }))
-    }
-
-    /// Calls `f` with at most `limit` keys in key order, from the one after `after` on.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no item `after`.
-    pub fn keys(&mut self, database: &Database, after: Option<&[u8]>, limit: u64, f: impl FnMut(&[u8])) -> Result<()> {
-        self.write_out(database)?;
-        Ok(database.keys(self.ids_after(database, after)?, limit, f)?)
-    }
-
-    /// Calls `f` with the key and value of at most `limit` items in key order, from the one after `after` on.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no item `after`; those of `f`.
-    pub fn entries(
-        &mut self,
-        database: &Database,
-        after: Option<&[u8]>,
-        limit: u64,
-        mut f: impl FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        self.write_out(database)?;
-        database.items(self.ids_after(database, after)?, limit, |_, key, value| f(key, value))
-    }
-
     /// Sets the quota, in bytes. Items that are there stay, also when they no longer fit.
     pub fn set_quota(&mut self, quota: u64) {
         self.row.quota = quota;
@@ -386,18 +316,6 @@ impl Area {
     /// The ids of the area's items.
     fn ids(&self) -> std::ops::Range<i64> {
         ids(self.id)
-    }
-
-    /// The ids of the items after the one with key `after`.
-    fn ids_after(&self, database: &Database, after: Option<&[u8]>) -> Result<std::ops::Range<i64>> {
-        let Some(after) = after else { return Ok(self.ids()) };
-        match database.item_id(self.id, after)? {
-            Some(id) => Ok(id + 1..self.ids().end),
-            None => Err(Error::NotFound(
-                "after: the area has no item with this key (any more), so where to go on is not known; read the keys from the start"
-                    .to_owned(),
-            )),
-        }
     }
 
     /// The usage after `old` bytes are replaced by `new`. Only growth is checked, so that shrinking always works.
