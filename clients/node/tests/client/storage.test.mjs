@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { createContext } from "node:vm";
 import { createWebStorage, quotaNumbers } from "webstorage-client";
 import { serverPath } from "../paths.mjs";
 import { exists, temporaryDirectory, until } from "./processes.mjs";
@@ -195,6 +196,70 @@ for (const mode of ["mirrored", "direct"]) {
       assert.throws(() => localStorage.getItem("a"), { name: "InvalidStateError" });
       await until(() => !exists(pid), "the end of the server");
       storage.close();
+    });
+
+    test("after close the methods of the storage and its windows throw as those of Storage do", (t) => {
+      const storage = open(t);
+      const other = storage.openWindow();
+      const third = storage.openWindow();
+      storage.localStorage.setItem("a", "1");
+      const snapshot = storage.snapshot();
+      const closed = (error) => error instanceof DOMException && error.name === "InvalidStateError" && /was closed/.test(error.message);
+      const assertClosed = (...operations) => operations.forEach((operation) => assert.throws(operation, closed, String(operation)));
+      const assertWindowClosed = (window) => {
+        for (let attempt = 0; attempt < 2; attempt++) {
+          assertClosed(
+            () => window.localStorage.getItem("a"),
+            () => window.sessionStorage.setItem("a", "2"),
+            () => window.snapshot(),
+            () => window.restore(snapshot),
+            () => window.reset(snapshot),
+            () => window.failNext("getItem", "UnknownError"),
+            () => window.forgetFaults(),
+          );
+        }
+      };
+      other.close();
+      assertWindowClosed(other);
+      other.close();
+      storage.reset();
+      assertWindowClosed(third);
+      storage.close();
+      const global = {};
+      assertClosed(
+        () => storage.localStorage.getItem("a"),
+        () => storage.openWindow(),
+        () => storage.openWindow({ copySession: false }),
+        () => storage.failNext("getItem", "UnknownError"),
+        () => storage.snapshot(),
+        () => storage.restore(snapshot),
+        () => storage.reset(),
+        () => storage.storageState(),
+        () => storage.install(global),
+        () => storage.flush(),
+        () => storage.localStorage.getItem("a"),
+      );
+      assert.deepEqual(global, {});
+      assert.equal(storage.pending, 0);
+      storage.close();
+    });
+
+    test("a closed storage speaks to its realm", (t) => {
+      const realm = createContext({ DOMException: class DOMException extends Error {} });
+      const storage = open(t, { global: realm });
+      storage.close();
+      for (const operation of [() => storage.snapshot(), () => storage.reset(), () => storage.localStorage.length]) {
+        assert.throws(operation, (error) => error instanceof realm.DOMException);
+      }
+    });
+
+    test("what is installed twice is taken back as well", (t) => {
+      const storage = open(t);
+      const global = { localStorage: "before" };
+      storage.install(global);
+      storage.install(global);
+      storage.close();
+      assert.deepEqual(global, { localStorage: "before" });
     });
 
     test("install puts accessors on a global object and close takes them back", (t) => {

@@ -26,6 +26,11 @@ export class StorageFailure extends Error {
   }
 }
 
+/** The failure of whatever needs a storage or a window that was closed. */
+export function closedFailure(): StorageFailure {
+  return new StorageFailure("InvalidStateError", "This storage was closed. Nothing was read or stored. Create a new one.");
+}
+
 /** Where an exception of a realm keeps the numbers that the standard leaves out of it. */
 export const quotaNumbers: unique symbol = Symbol.for("webstorage-client.quotaNumbers") as never;
 

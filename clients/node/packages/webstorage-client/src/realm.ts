@@ -13,6 +13,8 @@ export interface RealmInterfaces {
   createTarget(): EventTarget;
   /** The realm's exception for an error thrown by an area. */
   exceptionFor(error: unknown): unknown;
+  /** Runs what may throw a failure, of which the realm's exception is made. */
+  guarded<T>(action: () => T): T;
 }
 
 type Global = Record<string, unknown>;
@@ -49,7 +51,15 @@ export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
     return exception;
   }
 
+  function guarded<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw exceptionFor(error);
+    }
+  }
+
   const { Storage, createStorage, isStorage } = compiledIn(global, defineStorage)({ strict, exceptionFor });
   const StorageEvent = compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
-  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor, createTarget: () => new Target() };
+  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor, guarded, createTarget: () => new Target() };
 }

@@ -66,7 +66,7 @@ class CheckedArea implements Area {
 export class StorageSlot implements Slot {
   area: Area;
   idle = true;
-  readonly #start: () => View;
+  #start: () => View;
   #view: View | undefined;
   #faults: Fault[] = [];
 
@@ -90,12 +90,15 @@ export class StorageSlot implements Slot {
     return this.#view;
   }
 
-  /** Ends the slot: every later operation runs into `refuse`. */
-  retire(refuse: () => never): void {
+  /** Ends the slot: every later operation runs into `refuse`. Returns the hold on the area, for the caller to let go. */
+  retire(refuse: () => never): View | undefined {
+    const view = this.#view;
     this.#view = undefined;
     this.#faults = [];
     this.idle = false;
-    this.area = new CheckedArea(refuse, () => undefined);
+    this.#start = refuse;
+    this.area = this.#suitableArea();
+    return view;
   }
 
   fail(fault: Fault): void {

@@ -1,5 +1,5 @@
 import { OPERATIONS, type Change, type Operation } from "./area.js";
-import { StorageFailure } from "./failure.js";
+import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
 import type { RealmInterfaces } from "./realm.js";
 import type { Entries, Snapshot } from "./state.js";
@@ -43,6 +43,7 @@ export class StorageWindow {
   readonly #slots: Record<AreaName, StorageSlot>;
   readonly #objects: Record<AreaName, Storage>;
   #epoch = 0;
+  #closed = false;
 
   constructor(parts: WindowParts) {
     this.#parts = parts;
@@ -81,27 +82,42 @@ export class StorageWindow {
     return this.#parts.interfaces.exceptionFor(new StorageFailure(name, message));
   }
 
+  /** Runs what needs the areas. Nothing of a closed window may open them again. */
+  #guarded<T>(action: () => T): T {
+    return this.#parts.interfaces.guarded(() => {
+      if (this.#closed) throw closedFailure();
+      return action();
+    });
+  }
+
   /** Makes the next operations of a kind fail with an exception of the given name, or with the given error. */
   failNext(operation: Operation, error: string | Error, options: FailOptions = {}): void {
     // A failure that never comes would make a test pass that means to see one.
     if (!OPERATIONS.includes(operation)) throw new TypeError(`failNext: expected one of ${OPERATIONS.join(", ")}, not ${JSON.stringify(operation)}.`);
     const { area, key, times = 1, message } = options;
-    for (const name of ["localStorage", "sessionStorage"] as const) {
-      if (area !== undefined && area !== name) continue;
-      const text = message ?? `Failed to execute '${operation}' on 'Storage': this failure was asked for by the test.`;
-      this.#slots[name].fail({ operation, key, times, error: () => (typeof error === "string" ? this.#exception(error, text) : error) });
-    }
+    const text = message ?? `Failed to execute '${operation}' on 'Storage': this failure was asked for by the test.`;
+    this.#guarded(() => {
+      for (const name of ["localStorage", "sessionStorage"] as const) {
+        if (area !== undefined && area !== name) continue;
+        this.#slots[name].fail({ operation, key, times, error: () => (typeof error === "string" ? this.#exception(error, text) : error) });
+      }
+    });
   }
 
   /** Forgets the failures that were asked for and did not happen yet. */
   forgetFaults(): void {
-    this.#slots.localStorage.forgetFaults();
-    this.#slots.sessionStorage.forgetFaults();
+    this.#guarded(() => {
+      this.#slots.localStorage.forgetFaults();
+      this.#slots.sessionStorage.forgetFaults();
+    });
   }
 
   /** The items of both areas. */
   snapshot(): Snapshot {
-    return { localStorage: this.#slots.localStorage.open().entries(), sessionStorage: this.#slots.sessionStorage.open().entries() };
+    return this.#guarded(() => ({
+      localStorage: this.#slots.localStorage.open().entries(),
+      sessionStorage: this.#slots.sessionStorage.open().entries(),
+    }));
   }
 
   /**
@@ -109,33 +125,40 @@ export class StorageWindow {
    * that wait for their task are dropped.
    */
   restore(snapshot: Snapshot): void {
-    this.#epoch++;
-    this.#slots.localStorage.open().replaceAll(snapshot.localStorage);
-    this.#slots.sessionStorage.open().replaceAll(snapshot.sessionStorage);
+    this.#guarded(() => {
+      this.#epoch++;
+      this.#slots.localStorage.open().replaceAll(snapshot.localStorage);
+      this.#slots.sessionStorage.open().replaceAll(snapshot.sessionStorage);
+    });
   }
 
   /** The same as `restore`, for areas that were used; an area nobody touched needs nothing. */
   reset(snapshot: Snapshot): void {
-    this.#epoch++;
-    this.forgetFaults();
-    this.#slots.localStorage.opened?.replaceAll(snapshot.localStorage);
-    this.#slots.sessionStorage.opened?.replaceAll(snapshot.sessionStorage);
+    this.#guarded(() => {
+      this.#epoch++;
+      this.forgetFaults();
+      this.#slots.localStorage.opened?.replaceAll(snapshot.localStorage);
+      this.#slots.sessionStorage.opened?.replaceAll(snapshot.sessionStorage);
+    });
   }
 
   /** The items of the session area, for a window that this one opens. */
   sessionEntries(): Entries {
-    return this.#slots.sessionStorage.open().entries();
+    return this.#guarded(() => this.#slots.sessionStorage.open().entries());
   }
 
-  /** Lets go of both areas; the objects throw from now on. */
+  /** Lets go of both areas; the objects and everything else that needs the areas throw from now on. */
   close(): void {
     this.#epoch++;
-    for (const slot of [this.#slots.localStorage, this.#slots.sessionStorage]) {
-      slot.opened?.dispose();
+    this.#closed = true;
+    const views = [this.#slots.localStorage, this.#slots.sessionStorage].map((slot) =>
       slot.retire(() => {
-        throw new StorageFailure("InvalidStateError", "This storage was closed. Nothing was read or stored. Create a new one.");
-      });
-    }
+        throw closedFailure();
+      }),
+    );
+    this.#parts.interfaces.guarded(() => {
+      for (const view of views) view?.dispose();
+    });
   }
 
   /** Each event is a task of its own, as the HTML standard queues them. */

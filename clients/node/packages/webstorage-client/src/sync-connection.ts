@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { failureFrom, StorageFailure, type RpcError } from "./failure.js";
+import { closedFailure, failureFrom, StorageFailure, type RpcError } from "./failure.js";
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
 import { LineDecoder } from "./lines.js";
 import { watchOutput } from "./output-watch.js";
@@ -251,7 +251,7 @@ export class SyncConnection {
     try {
       this.flush();
     } finally {
-      this.#end(new StorageFailure("InvalidStateError", "This storage was closed. Nothing was stored. Create a new one."));
+      this.#end(closedFailure());
     }
   }
 

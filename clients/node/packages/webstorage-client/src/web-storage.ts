@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
-import { StorageFailure } from "./failure.js";
+import { closedFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
 import { locateServer } from "./locate.js";
 import type { AreaAddress, View } from "./observer.js";
@@ -119,6 +119,7 @@ export class WebStorage implements Disposable {
 
   /** Opens another document of the origin. Each hears of what the other changes. */
   openWindow(options: OpenWindowOptions = {}): StorageWindow {
+    this.#assertOpen();
     const session = options.copySession === false ? [] : this.#main.sessionEntries();
     // A document that listens from the start must not miss what was changed before its first access.
     const window = this.#createWindow(options.url ?? this.url, options.target ?? this.#interfaces.createTarget(), () => session);
@@ -144,7 +145,8 @@ export class WebStorage implements Disposable {
 
   /** Back to the seed: closes the opened windows, forgets faults and waiting events. */
   reset(): void {
-    for (const window of this.#windows.splice(1)) window.close();
+    this.#assertOpen();
+    this.#closeWindows(1);
     this.#main.reset(this.#initial);
   }
 
@@ -155,35 +157,53 @@ export class WebStorage implements Disposable {
 
   /** Puts the storage and its classes on a global object, as accessors; undone by `close`. */
   install(global: object = this.#options.global ?? globalThis, options?: InstallOptions): void {
+    this.#assertOpen();
     this.#uninstall.push(installOn(global, this, this.#main, options));
   }
 
   /** Blocks until the server has confirmed every change. */
   flush(): void {
-    this.#translated(() => this.#host?.flush());
+    this.#assertOpen();
+    this.#interfaces.guarded(() => this.#host?.flush());
   }
 
-  /** Confirms every change, forgets the areas in memory and lets go of the server. It can be taken off the object. */
+  /**
+   * Confirms every change, forgets the areas in memory and lets go of the server. Everything that needs the
+   * storage throws afterwards. It can be taken off the object.
+   */
   readonly close = (): void => {
     if (this.#closed) return;
     this.#closed = true;
-    for (const undo of this.#uninstall.splice(0)) undo();
-    this.#translated(() => {
-      for (const window of this.#windows.splice(0)) window.close();
-      if (this.#host !== undefined) releaseHost(this.#host, this.#options.keepServer ?? false);
-    });
+    // What was put on a global object twice has saved what the first time has put there.
+    for (const undo of this.#uninstall.splice(0).reverse()) undo();
+    try {
+      this.#closeWindows(0);
+    } finally {
+      this.#interfaces.guarded(() => {
+        if (this.#host !== undefined) releaseHost(this.#host, this.#options.keepServer ?? false);
+      });
+    }
   };
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #translated(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      throw error instanceof StorageFailure ? this.#interfaces.exceptionFor(error) : error;
+  #assertOpen(): void {
+    if (this.#closed) throw this.#interfaces.exceptionFor(closedFailure());
+  }
+
+  /** Closes all windows but the first ones, also when the server fails at one of them. */
+  #closeWindows(kept: number): void {
+    const failures: unknown[] = [];
+    for (const window of this.#windows.splice(kept)) {
+      try {
+        window.close();
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   #createWindow(url: string, target: EventTarget, session: () => Snapshot["sessionStorage"]): StorageWindow {
@@ -224,7 +244,6 @@ export class WebStorage implements Disposable {
   }
 
   #server(): AreaHost {
-    if (this.#closed) throw new StorageFailure("InvalidStateError", "This storage was closed. Nothing was read or stored. Create a new one.");
     if (this.#host === undefined) {
       const { storageDir, mode = "mirrored", timeout = 10_000, server } = this.#options;
       const directory = storageDir === undefined ? undefined : resolve(storageDir);
