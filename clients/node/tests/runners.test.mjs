@@ -1,4 +1,5 @@
 // The plugins inside of the real test runners, each as a process of its own.
+import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -16,6 +17,12 @@ function run(project, program, args, environment, runtime = process.execPath) {
 
 const all = CASES * FILES;
 
+/** Asserts that a runner fails and prints why. */
+function assertRefused({ code, output }, pattern) {
+  assert.notEqual(code, 0, output);
+  assert.match(output, pattern);
+}
+
 describe("Vitest", () => {
   const vitest = [join(require.resolve("vitest/package.json"), "../vitest.mjs"), "run"];
   const passed = new RegExp(`Tests\\s+${all} passed \\(${all}\\)`);
@@ -25,6 +32,16 @@ describe("Vitest", () => {
         assertPassed(await run("vitest", vitest, [`--pool=${pool}`], { TEST_BASE: base }), passed);
       });
     }
+  }
+  for (const pool of ["forks", "vmThreads"]) {
+    test(`wrong options are refused by name in pool ${pool}`, async () => {
+      for (const [options, message] of [
+        ['{"quotta": 1}', /environmentOptions\.webstorage: there is no option quotta\. Those that exist are base, .*quota/],
+        ['{"base": "bogus"}', /option base must be "node", "jsdom" or "happy-dom", not "bogus"/],
+      ]) {
+        assertRefused(await run("vitest", vitest, [`--pool=${pool}`], { TEST_OPTIONS: options }), message);
+      }
+    });
   }
   for (const pool of ["forks", "threads"]) {
     test(`pool ${pool} without isolation`, async () => {
@@ -36,6 +53,10 @@ describe("Vitest", () => {
 describe("Jest", () => {
   const jest = [join(require.resolve("jest/package.json"), "../bin/jest.js")];
   const passed = new RegExp(`Tests:\\s+${all} passed, ${all} total`);
+  test("a wrong option is refused by name", async () => {
+    const refused = await run("jest", jest, ["--runInBand"], { TEST_OPTIONS: '{"quotta": 1}' });
+    assertRefused(refused, /testEnvironmentOptions\.webstorage: there is no option quotta\. Those that exist are .*quota/);
+  });
   for (const base of ["node", "jsdom"]) {
     for (const [name, args] of [
       ["in one process", ["--runInBand"]],
@@ -52,6 +73,10 @@ describe("Jest", () => {
 const OPTIONS = JSON.stringify({ seed: { seeded: "yes" }, quota: 2000, url: "http://localhost:3000/" });
 
 describe("node:test", () => {
+  test("a wrong option is refused by name", async () => {
+    const refused = await run("node-test", [], ["--import", "webstorage-client/register", "one.test.mjs"], { WEBSTORAGE_OPTIONS: '{"quotta": 1}' });
+    assertRefused(refused, /WEBSTORAGE_OPTIONS: there is no option quotta\. Those that exist are .*quota/);
+  });
   for (const [name, args] of [["files in parallel", []], ["one file after the other", ["--test-concurrency=1"]]]) {
     test(name, async () => {
       const result = await run("node-test", [], ["--import", "webstorage-client/register", "--test", ...args, "one.test.mjs", "two.test.mjs"], {

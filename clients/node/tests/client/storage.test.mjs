@@ -4,7 +4,8 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { createContext } from "node:vm";
-import { createWebStorage, quotaNumbers } from "webstorage-client";
+import { connect, createWebStorage, quotaNumbers } from "webstorage-client";
+import { openEnvironment } from "webstorage-client/environment";
 import { serverPath } from "../paths.mjs";
 import { exists, temporaryDirectory, until } from "./processes.mjs";
 
@@ -276,10 +277,62 @@ for (const mode of ["mirrored", "direct"]) {
 }
 
 test("wrong options are refused by name", () => {
-  for (const [options, name] of [[{ mode: "mirror" }, "mode"], [{ quota: "5MB" }, "quota"], [{ quota: -1 }, "quota"], [{ timeout: 0 }, "timeout"]]) {
+  for (const options of [
+    { mode: "mirror" },
+    { quota: "5MB" },
+    { quota: -1 },
+    { timeout: 0 },
+    { storageDir: "" },
+    { storageDir: 1 },
+    { server: null },
+    { origin: "example.test" },
+    { url: "/page" },
+    { strict: "false" },
+    { target: {} },
+    { global: "window" },
+  ]) {
+    const [name] = Object.keys(options);
     assert.throws(() => createWebStorage({ server: serverPath(), ...options }), { name: "TypeError", message: new RegExp(`option ${name} must be`) });
   }
   const storage = createWebStorage({ server: serverPath() });
   assert.throws(() => storage.failNext("setitem", "UnknownError"), { name: "TypeError", message: /expected one of getItem, setItem/ });
+  assert.throws(() => storage.failNext("setItem", "UnknownError", { area: "session" }), { name: "TypeError", message: /option area must be "localStorage" or "sessionStorage"/ });
   storage.close();
+});
+
+test("options that do not exist are refused, with those that do", async () => {
+  const refused = (name, known) => ({ name: "TypeError", message: new RegExp(`there is no option ${name}\\. Those that exist are .*\\b${known}\\b`) });
+  const storage = createWebStorage({ server: serverPath() });
+  assert.throws(() => createWebStorage({ quotta: 100 }), refused("quotta", "quota"));
+  assert.throws(() => createWebStorage({ toString: 1 }), refused("toString", "quota"));
+  assert.throws(() => createWebStorage({ reset: "file" }), refused("reset", "origin"));
+  assert.throws(() => storage.openWindow({ copysession: false }), refused("copysession", "copySession"));
+  assert.throws(() => storage.failNext("setItem", "UnknownError", { keys: "a" }), refused("keys", "key"));
+  assert.throws(() => storage.install({}, { events: false }), refused("events", "eventMethods"));
+  assert.throws(() => storage.storageState({ file: "state.json" }), refused("file", "path"));
+  assert.throws(() => openEnvironment({ global: {} }, { temporarydir: true }), refused("temporarydir", "temporaryDir"));
+  await assert.rejects(connect({ storagedir: "." }), refused("storagedir", "storageDir"));
+  for (const options of ["quota", ["quota"], null]) assert.throws(() => createWebStorage(options), { name: "TypeError", message: /options must be an object/ });
+  storage.close();
+});
+
+test("a document's URL is of its origin", () => {
+  const refused = { name: "TypeError", message: /option url must be of the origin https:\/\/a\.test, and http:\/\/b\.test\/page is of http:\/\/b\.test/ };
+  assert.throws(() => createWebStorage({ origin: "https://a.test", url: "http://b.test/page" }), refused);
+  const storage = createWebStorage({ origin: "HTTPS://A.test:443/", url: "https://a.test/page" });
+  assert.equal(storage.origin, "https://a.test");
+  assert.throws(() => storage.openWindow({ url: "http://b.test/page" }), refused);
+  storage.close();
+});
+
+test("an environment's options may want another document than its window's", () => {
+  const open = (options) => {
+    const { webStorage, close } = openEnvironment({ global: {}, url: "http://localhost/page" }, options);
+    close();
+    return [webStorage.origin, webStorage.url];
+  };
+  assert.deepEqual(open({}), ["http://localhost", "http://localhost/page"]);
+  assert.deepEqual(open({ origin: "http://localhost:80" }), ["http://localhost", "http://localhost/page"]);
+  assert.deepEqual(open({ origin: "https://a.test" }), ["https://a.test", "https://a.test/"]);
+  assert.deepEqual(open({ url: "https://a.test/other" }), ["https://a.test", "https://a.test/other"]);
 });

@@ -1,9 +1,11 @@
 import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from "@jest/environment";
 import type { Circus } from "@jest/types";
-import { openEnvironment, resetBeforeTest, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
+import { checkEnvironmentOptions, openEnvironment, resetBeforeTest, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
 
 /** The constructor of a Jest environment. */
 export type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
+
+const OPTIONS_AT = "testEnvironmentOptions.webstorage";
 
 /** A Jest environment class with Web Storage in the tests' realm. */
 export function withStorage(Base: EnvironmentClass): EnvironmentClass {
@@ -12,14 +14,16 @@ export function withStorage(Base: EnvironmentClass): EnvironmentClass {
     #environment: Environment | undefined;
 
     constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
+      const options = (config.projectConfig.testEnvironmentOptions.webstorage ?? {}) as EnvironmentOptions;
+      checkEnvironmentOptions(OPTIONS_AT, options);
       super(config, context);
-      this.#options = (config.projectConfig.testEnvironmentOptions.webstorage ?? {}) as EnvironmentOptions;
+      this.#options = options;
     }
 
     override async setup(): Promise<void> {
       await super.setup();
       const global = this.global as unknown as object & { location?: { href?: string } };
-      this.#environment = openEnvironment({ global, url: global.location?.href }, this.#options);
+      this.#environment = openEnvironment({ global, url: global.location?.href, optionsAt: OPTIONS_AT }, this.#options);
     }
 
     override async teardown(): Promise<void> {

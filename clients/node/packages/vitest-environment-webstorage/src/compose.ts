@@ -1,5 +1,5 @@
 import type { Environment as VitestEnvironment } from "vitest/runtime";
-import { openEnvironment, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
+import { checkEnvironmentOptions, oneOf, openEnvironment, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
 
 /** The environment that storage is added to. */
 export type Base = "node" | "jsdom" | "happy-dom";
@@ -12,6 +12,9 @@ export interface VitestEnvironmentOptions extends EnvironmentOptions {
 
 type BuiltIn = Record<Base, VitestEnvironment>;
 
+const OPTIONS_AT = "environmentOptions.webstorage";
+const OWN_OPTIONS = { base: oneOf("node", "jsdom", "happy-dom") };
+
 async function builtIn(base: Base): Promise<VitestEnvironment> {
   const { builtinEnvironments } = (await import("vitest/runtime")) as unknown as { builtinEnvironments: BuiltIn };
   return builtinEnvironments[base];
@@ -23,12 +26,16 @@ function urlOf(global: object): string | undefined {
 
 /** A Vitest environment: the base with Web Storage on top. */
 export function environmentOn(name: string, viteEnvironment: "ssr" | "client", fixed?: Base): VitestEnvironment {
-  const optionsIn = (all: Record<string, unknown>) =>
-    ({ ...(all.webstorage as object | undefined), ...(all[name] as object | undefined) }) as VitestEnvironmentOptions;
+  /** Wrong options are refused before the base has changed anything. */
+  function optionsIn(all: Record<string, unknown>): VitestEnvironmentOptions {
+    const options = { ...(all.webstorage as object | undefined), ...(all[name] as object | undefined) };
+    checkEnvironmentOptions(OPTIONS_AT, options, OWN_OPTIONS);
+    return options;
+  }
 
   function open(global: object, options: VitestEnvironmentOptions): Environment {
     const { base: _base, ...own } = options;
-    return openEnvironment({ global, url: urlOf(global) }, own);
+    return openEnvironment({ global, url: urlOf(global), optionsAt: OPTIONS_AT }, own);
   }
 
   return {

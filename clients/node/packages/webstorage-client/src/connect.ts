@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { StorageFailure } from "./failure.js";
 import { locateServer } from "./locate.js";
+import { checkOptions, kind, type Kinds } from "./options.js";
 import type { Methods, OpenParams, StorageEventParams, StorageOverflowParams } from "./protocol.js";
 import { interfacesIn } from "./realm.js";
 import { RemoteArea } from "./remote-area.js";
@@ -26,6 +27,14 @@ export interface ConnectOptions {
   /** Starts the server again when it dies; true by default. */
   reconnect?: boolean;
 }
+
+const OPTIONS: Kinds<ConnectOptions> = {
+  storageDir: kind.directoryOrNone,
+  origin: kind.origin,
+  server: kind.text,
+  timeout: kind.milliseconds,
+  reconnect: kind.flag,
+};
 
 /** Dispatched when another server took the place of a dead one. */
 export class ReconnectEvent extends Event {
@@ -197,6 +206,7 @@ export class Connection extends EventTarget implements AsyncDisposable {
 
 /** Starts a server and connects to it. */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
+  checkOptions("connect", options, OPTIONS);
   let connection: Connection;
   try {
     connection = new Connection(options);

@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createWebStorage, type WebStorage, type WebStorageOptions } from "./web-storage.js";
+import { checkOptions, kind, oneOf, type Kind, type Kinds } from "./options.js";
+import { originOf } from "./origin.js";
+import { createWebStorage, STORAGE_OPTIONS, type WebStorage, type WebStorageOptions } from "./web-storage.js";
 
 export type { WebStorage } from "./web-storage.js";
 export type { StorageWindow } from "./storage-window.js";
+export { oneOf, type Kind, type Kinds } from "./options.js";
 
 /** Options that every test runner's plugin takes. All of them are JSON, so that comments in test files can set them. */
 export interface EnvironmentOptions
@@ -16,6 +19,14 @@ export interface EnvironmentOptions
   /** Gives a global object without `addEventListener` that of the document; true by default. */
   eventMethods?: boolean;
 }
+
+const { origin, url, storageDir, quota, mode, seed, emitSelf, strict, server, timeout } = STORAGE_OPTIONS;
+const OPTIONS: Kinds<EnvironmentOptions> = {
+  ...{ origin, url, storageDir, quota, mode, seed, emitSelf, strict, server, timeout },
+  reset: oneOf("test", "file"),
+  temporaryDir: kind.flag,
+  eventMethods: kind.flag,
+};
 
 /** The storage of a test environment and its end. */
 export interface Environment {
@@ -31,6 +42,8 @@ export interface EnvironmentPlace {
   global: object;
   /** The URL of the document, where the environment has one. */
   url?: string | undefined;
+  /** Where the options are written, for messages about them. */
+  optionsAt?: string;
 }
 
 // Code inside of a test's realm has copies of these modules of its own; the registry of symbols is
@@ -41,14 +54,25 @@ function eventTargetOf(global: object): EventTarget | undefined {
   return typeof (global as Partial<EventTarget>).dispatchEvent === "function" ? (global as EventTarget) : undefined;
 }
 
+/** Refuses options that are wrong; `own` are those of the plugin itself. */
+export function checkEnvironmentOptions(optionsAt: string, options: unknown, own: Record<string, Kind> = {}): void {
+  checkOptions(optionsAt, options, { ...own, ...OPTIONS });
+}
+
+/** The URL of the window, unless the options want the storage of another document. */
+function documentIn({ url }: EnvironmentPlace, options: EnvironmentOptions): Pick<WebStorageOptions, "url"> {
+  if (url === undefined || (options.origin !== undefined && originOf(options.origin) !== originOf(url))) return {};
+  return { url };
+}
+
 /** Gives a test environment its storage. */
 export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOptions = {}): Environment {
-  const { reset = "test", temporaryDir = false, eventMethods = true, ...own } = options;
-  if (reset !== "test" && reset !== "file") throw new TypeError(`The option reset must be "test" or "file", not ${JSON.stringify(reset)}.`);
+  checkEnvironmentOptions(place.optionsAt ?? "openEnvironment", options);
+  const { reset: _reset, temporaryDir = false, eventMethods = true, ...own } = options;
   const target = eventTargetOf(place.global);
   const temporary = temporaryDir ? mkdtempSync(join(tmpdir(), "webstorage-test-")) : undefined;
   const webStorage = createWebStorage({
-    ...(place.url === undefined ? {} : { url: place.url }),
+    ...documentIn(place, options),
     ...own,
     ...(temporary === undefined ? {} : { storageDir: temporary }),
     ...(target === undefined ? {} : { target }),

@@ -1,4 +1,4 @@
-export { createWebStorage, WebStorage, type OpenWindowOptions, type WebStorageOptions } from "./web-storage.js";
+export { createWebStorage, WebStorage, type OpenWindowOptions, type StateOptions, type WebStorageOptions } from "./web-storage.js";
 export { StorageWindow, type AreaName, type FailOptions } from "./storage-window.js";
 export { quotaNumbers, type QuotaNumbers } from "./failure.js";
 export { locateServer, platformPackage } from "./locate.js";

@@ -1,3 +1,4 @@
+import { checkOptions, kind, type Kinds } from "./options.js";
 import type { RealmInterfaces } from "./realm.js";
 import type { StorageWindow } from "./storage-window.js";
 
@@ -7,6 +8,7 @@ export interface InstallOptions {
   eventMethods?: boolean;
 }
 
+const OPTIONS: Kinds<InstallOptions> = { eventMethods: kind.flag };
 const EVENT_METHODS = ["addEventListener", "removeEventListener", "dispatchEvent"] as const;
 
 /** `onstorage` as HTML's event handler attributes work: one listener that can be replaced. */
@@ -38,6 +40,7 @@ export function installOn(
   window: StorageWindow,
   options: InstallOptions = {},
 ): () => void {
+  checkOptions("install", options, OPTIONS);
   const before = new Map<string, PropertyDescriptor | undefined>();
   function define(name: string, descriptor: PropertyDescriptor): void {
     before.set(name, Object.getOwnPropertyDescriptor(global, name));

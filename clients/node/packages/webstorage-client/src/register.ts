@@ -15,7 +15,7 @@ function optionsFromEnvironment(): EnvironmentOptions {
   }
 }
 
-const environment = openEnvironment({ global: globalThis }, optionsFromEnvironment());
+const environment = openEnvironment({ global: globalThis, optionsAt: "WEBSTORAGE_OPTIONS" }, optionsFromEnvironment());
 const beforeEachTest = () => resetBeforeTest(environment);
 
 /** Mocha takes its root hooks from here. */

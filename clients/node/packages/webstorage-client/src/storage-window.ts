@@ -1,6 +1,7 @@
 import { OPERATIONS, type Change, type Operation } from "./area.js";
 import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
+import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
 import type { RealmInterfaces } from "./realm.js";
 import type { Entries, Snapshot } from "./state.js";
 import { StorageSlot } from "./storage-slot.js";
@@ -22,6 +23,13 @@ export interface FailOptions {
   /** The message of the exception. */
   message?: string;
 }
+
+const FAIL_OPTIONS: Kinds<FailOptions> = {
+  area: oneOf("localStorage", "sessionStorage"),
+  key: kind.pattern,
+  times: kind.times,
+  message: kind.string,
+};
 
 /** What a window needs from the storage it belongs to. */
 export interface WindowParts {
@@ -93,6 +101,7 @@ export class StorageWindow {
   /** Makes the next operations of a kind fail with an exception of the given name, or with the given error. */
   failNext(operation: Operation, error: string | Error, options: FailOptions = {}): void {
     // A failure that never comes would make a test pass that means to see one.
+    checkOptions("failNext", options, FAIL_OPTIONS);
     if (!OPERATIONS.includes(operation)) throw new TypeError(`failNext: expected one of ${OPERATIONS.join(", ")}, not ${JSON.stringify(operation)}.`);
     const { area, key, times = 1, message } = options;
     const text = message ?? `Failed to execute '${operation}' on 'Storage': this failure was asked for by the test.`;

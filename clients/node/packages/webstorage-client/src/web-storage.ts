@@ -4,6 +4,8 @@ import { closedFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
 import { locateServer } from "./locate.js";
 import type { AreaAddress, View } from "./observer.js";
+import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
+import { originOf } from "./origin.js";
 import { interfacesIn, type RealmInterfaces } from "./realm.js";
 import { snapshotOf, stateOf, type Seed, type Snapshot, type StorageState } from "./state.js";
 import { StorageWindow, type FailOptions } from "./storage-window.js";
@@ -39,6 +41,12 @@ export interface WebStorageOptions {
   keepServer?: boolean;
 }
 
+/** Options of `storageState`. */
+export interface StateOptions {
+  /** A file that the content is written to. */
+  path?: string;
+}
+
 /** Options of `openWindow`. */
 export interface OpenWindowOptions {
   /** The URL of the new document, of the same origin. */
@@ -49,18 +57,30 @@ export interface OpenWindowOptions {
   copySession?: boolean;
 }
 
-function originOf(url: string): string {
-  const parsed = new URL(url);
-  // Schemes of host programs have origins here, although the URL class calls them opaque.
-  return parsed.origin === "null" && parsed.host !== "" ? `${parsed.protocol}//${parsed.host}` : parsed.origin;
-}
+/** The kinds of the options of `createWebStorage`. */
+export const STORAGE_OPTIONS: Kinds<WebStorageOptions> = {
+  origin: kind.origin,
+  url: kind.url,
+  storageDir: kind.text,
+  quota: kind.bytes,
+  mode: oneOf("mirrored", "direct"),
+  seed: kind.anything,
+  global: kind.realm,
+  target: kind.eventTarget,
+  emitSelf: kind.flag,
+  strict: kind.flag,
+  server: kind.text,
+  timeout: kind.milliseconds,
+  keepServer: kind.flag,
+};
 
-/** Programs without a compiler learn of a wrong option here, not by what it leads to. */
-function checkOptions({ mode, quota, timeout }: WebStorageOptions): void {
-  const wrong = (name: string, expected: string, found: unknown) => new TypeError(`The option ${name} must be ${expected}, not ${JSON.stringify(found)}.`);
-  if (mode !== undefined && mode !== "mirrored" && mode !== "direct") throw wrong("mode", '"mirrored" or "direct"', mode);
-  if (quota !== undefined && !(Number.isSafeInteger(quota) && quota >= 0)) throw wrong("quota", "a number of bytes", quota);
-  if (timeout !== undefined && !(Number.isFinite(timeout) && timeout > 0)) throw wrong("timeout", "a number of milliseconds", timeout);
+const WINDOW_OPTIONS: Kinds<OpenWindowOptions> = { url: kind.url, target: kind.eventTarget, copySession: kind.flag };
+const STATE_OPTIONS: Kinds<StateOptions> = { path: kind.text };
+
+/** The storage of a document belongs to the origin of its URL. */
+function assertSameOrigin(url: string, origin: string, owner: string): void {
+  if (originOf(url) === origin) return;
+  throw new TypeError(`${owner}: the option url must be of the origin ${origin}, and ${url} is of ${originOf(url)}. Correct one of them, or leave one out.`);
 }
 
 /** Web Storage for one document and the windows it opens, backed by a storage server. */
@@ -82,10 +102,11 @@ export class WebStorage implements Disposable {
   #closed = false;
 
   constructor(options: WebStorageOptions = {}) {
-    checkOptions(options);
+    checkOptions("createWebStorage", options, STORAGE_OPTIONS);
     this.#options = options;
-    this.origin = options.origin ?? (options.url === undefined ? "http://localhost" : originOf(options.url));
+    this.origin = originOf(options.origin ?? options.url ?? "http://localhost");
     this.url = options.url ?? `${this.origin}/`;
+    if (options.url !== undefined) assertSameOrigin(options.url, this.origin, "createWebStorage");
     this.#interfaces = interfacesIn(options.global ?? globalThis, options.strict ?? false);
     this.Storage = this.#interfaces.Storage;
     this.StorageEvent = this.#interfaces.StorageEvent;
@@ -120,6 +141,8 @@ export class WebStorage implements Disposable {
   /** Opens another document of the origin. Each hears of what the other changes. */
   openWindow(options: OpenWindowOptions = {}): StorageWindow {
     this.#assertOpen();
+    checkOptions("openWindow", options, WINDOW_OPTIONS);
+    if (options.url !== undefined) assertSameOrigin(options.url, this.origin, "openWindow");
     const session = options.copySession === false ? [] : this.#main.sessionEntries();
     // A document that listens from the start must not miss what was changed before its first access.
     const window = this.#createWindow(options.url ?? this.url, options.target ?? this.#interfaces.createTarget(), () => session);
@@ -151,7 +174,8 @@ export class WebStorage implements Disposable {
   }
 
   /** The content as Playwright's storageState, written to `path` if that is given. */
-  storageState(options: { path?: string } = {}): StorageState {
+  storageState(options: StateOptions = {}): StorageState {
+    checkOptions("storageState", options, STATE_OPTIONS);
     return stateOf(this.snapshot(), this.origin, options.path);
   }
 

@@ -98,7 +98,8 @@ module.exports = function defineCases({ test, spyOn, currentWebStorage, file, sp
 
   test("two windows hear of each other and not of themselves", async () => {
     const storage = currentWebStorage();
-    const other = storage.openWindow({ url: "http://localhost:3000/other" });
+    const url = `${storage.origin}/other`;
+    const other = storage.openWindow({ url });
     const here = events(globalThis, 1);
     const there = events(other.target, 1);
     localStorage.setItem("from", "here");
@@ -108,7 +109,7 @@ module.exports = function defineCases({ test, spyOn, currentWebStorage, file, sp
     other.localStorage.setItem("from", "there");
     const [event] = await here;
     assert.ok(event instanceof StorageEvent);
-    assert.deepEqual([event.key, event.oldValue, event.newValue, event.url], ["from", "here", "there", "http://localhost:3000/other"]);
+    assert.deepEqual([event.key, event.oldValue, event.newValue, event.url], ["from", "here", "there", url]);
     assert.equal(event.storageArea, localStorage);
     assert.equal(localStorage.getItem("from"), "there");
   });
