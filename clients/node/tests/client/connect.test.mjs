@@ -88,7 +88,7 @@ test("a program that is no server is refused at once, with what it printed", asy
   const program = join(temporaryDirectory(), "not-a-server");
   writeFileSync(program, "#!/bin/sh\necho 'cannot run here' >&2\nexit 1\n");
   chmodSync(program, 0o755);
-  await assert.rejects(connect({ server: program }), { name: "UnknownError", message: /ended with code 1.*cannot run here/ });
+  await assert.rejects(connect({ server: program }), { name: "UnknownError", message: /ended unexpectedly \(exit code 1\) before it answered.*cannot run here/ });
   await assert.rejects(connect({ server: "/nowhere" }), { name: "NotSupportedError" });
 });
 

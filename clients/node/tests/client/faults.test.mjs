@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { createWebStorage, locateServer, platformPackage } from "webstorage-client";
+import { connect, createWebStorage, locateServer, platformPackage } from "webstorage-client";
 import { serverPath } from "../paths.mjs";
 import { exists, runModule, temporaryDirectory, until } from "./processes.mjs";
 
@@ -58,7 +58,46 @@ test("a program that is no server is said with what it printed", (t) => {
   chmodSync(program, 0o755);
   for (const mode of ["mirrored", "direct"]) {
     const storage = createWebStorage({ server: program, mode });
-    assert.throws(() => storage.localStorage.length, { name: "UnknownError", message: /ended unexpectedly.*cannot run here/ });
+    assert.throws(() => storage.localStorage.length, {
+      name: "UnknownError",
+      message: /not-a-server ended unexpectedly \(exit code 1\) before it answered\..*cannot run here.*'server', WEBSTORAGE_SERVER or PATH/,
+    });
+  }
+});
+
+for (const [what, script, message] of [
+  ["ends at once", "exit 0", /ended unexpectedly \(exit code 0\) before it answered/],
+  ["is killed", "kill -KILL $$", /ended unexpectedly \(SIGKILL\) before it answered/],
+  ["writes something else", "echo hello; exec sleep 60", /wrote a line that is no message, and was ended: "hello" before it answered/],
+]) {
+  test(`a program that ${what} is said to be no server`, async () => {
+    const program = join(temporaryDirectory(), "not-a-server");
+    writeFileSync(program, `#!/bin/sh\n${script}\n`);
+    chmodSync(program, 0o755);
+    for (const mode of ["mirrored", "direct"]) {
+      const storage = createWebStorage({ server: program, mode });
+      const refused = (error) => error instanceof DOMException && error.name === "UnknownError" && message.test(error.message) && /--version/.test(error.message);
+      assert.throws(() => storage.localStorage.length, refused);
+      assert.throws(() => storage.snapshot(), refused);
+      storage.close();
+    }
+    await assert.rejects(connect({ server: program }), (error) => error instanceof DOMException && message.test(error.message));
+  });
+}
+
+test("a seed file that cannot be used is said with the option and what was expected", () => {
+  const directory = temporaryDirectory();
+  const path = (name, content) => (writeFileSync(join(directory, name), content), join(directory, name));
+  for (const [seed, why] of [
+    [join(directory, "missing.json"), /missing\.json, which does not exist/],
+    [directory, /cannot be read \(EISDIR/],
+    [path("broken.json", "{"), /broken\.json, which is not JSON/],
+    [path("name.json", '"other.json"'), /name\.json, which holds neither/],
+  ]) {
+    assert.throws(
+      () => createWebStorage({ seed }),
+      (error) => /^The option seed names the file \//.test(error.message) && why.test(error.message) && /expected a JSON file with a storageState/.test(error.message),
+    );
   }
 });
 
@@ -145,7 +184,10 @@ for (const mode of ["mirrored", "direct"]) {
       writeFileSync(file, "");
       const storage = open(t, { storageDir: join(file, "below") });
       for (let attempt = 0; attempt < 2; attempt++) {
-        assert.throws(() => storage.localStorage.setItem("a", "1"), (error) => error instanceof DOMException);
+        assert.throws(
+          () => storage.localStorage.setItem("a", "1"),
+          (error) => error instanceof DOMException && /option storageDir/.test(error.message) && !error.message.includes("--"),
+        );
       }
     });
 

@@ -45,6 +45,15 @@ export function quotaFailure(key: string, numbers: QuotaNumbers): StorageFailure
   );
 }
 
+/** The failure of a program that did something else than to answer what it was asked first. */
+export function notAServer(program: string, did: string, complaint: string): StorageFailure {
+  return new StorageFailure(
+    "UnknownError",
+    `The storage server ${program} ${did} before it answered.${complaint === "" ? "" : ` It said: ${complaint}`} Nothing was read or stored. ` +
+      `Check that it is a webstorage-server for this client ('${program} --version' tells), and correct the option 'server', WEBSTORAGE_SERVER or PATH otherwise.`,
+  );
+}
+
 /** A JSON-RPC error as the server sends it. */
 export interface RpcError {
   code: number;
@@ -56,9 +65,11 @@ export interface RpcError {
 export function failureFrom(error: RpcError): StorageFailure {
   const data = typeof error.data === "object" && error.data !== null ? (error.data as Record<string, unknown>) : {};
   const name = typeof data.name === "string" ? data.name : error.code === -32601 ? "NotSupportedError" : "UnknownError";
+  // The server speaks of the flag it was started with, which programs give as an option.
+  const message = error.message.replaceAll("--storage-dir", "the option storageDir");
   const { quota, requested, usage } = data;
   if (typeof quota === "number" && typeof requested === "number" && typeof usage === "number") {
-    return new StorageFailure(name, error.message, { quota, requested, usage }, error.code);
+    return new StorageFailure(name, message, { quota, requested, usage }, error.code);
   }
-  return new StorageFailure(name, error.message, undefined, error.code);
+  return new StorageFailure(name, message, undefined, error.code);
 }

@@ -1,4 +1,30 @@
+import type { RpcError } from "./failure.js";
+
 const NEWLINE = 0x0a;
+
+/** A response or a notification of the server. */
+export interface ServerMessage {
+  id?: number;
+  method?: string;
+  params?: unknown;
+  result?: unknown;
+  error?: RpcError;
+}
+
+/** The message in a line; undefined if the line has none. */
+export function messageIn(line: string): ServerMessage | undefined {
+  try {
+    const message = JSON.parse(line) as unknown;
+    return typeof message === "object" && message !== null ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a server did that wrote another line. */
+export function noMessage(line: string): string {
+  return `wrote a line that is no message, and was ended: ${JSON.stringify(line.slice(0, 100))}`;
+}
 
 /**
  * Cuts bytes at the ends of the lines of JSON-RPC line framing. A line ends at a line feed and nowhere

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { failureFrom, StorageFailure, type RpcError } from "./failure.js";
-import { LineDecoder } from "./lines.js";
+import { failureFrom, notAServer, StorageFailure } from "./failure.js";
+import { LineDecoder, messageIn, noMessage } from "./lines.js";
 import type { Notification } from "./sync-connection.js";
 
 const { setTimeout, clearTimeout } = globalThis;
@@ -19,6 +19,7 @@ export interface RpcProcessEvents {
 
 /** One server process and the calls that wait for its answers. */
 export class RpcProcess {
+  readonly #program: string;
   readonly #child: ChildProcess;
   readonly #timeout: number;
   readonly #events: RpcProcessEvents;
@@ -27,11 +28,14 @@ export class RpcProcess {
   #nextId = 1;
   #timer: NodeJS.Timeout | undefined;
   #answered = 0;
+  /** Whether the program has ever spoken as a server does. */
+  #spoken = false;
   #complaint = "";
   #ending = false;
   #ended: StorageFailure | undefined;
 
   constructor(program: string, args: string[], timeout: number, events: RpcProcessEvents) {
+    this.#program = program;
     this.#timeout = timeout;
     this.#events = events;
     this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
@@ -42,8 +46,8 @@ export class RpcProcess {
     // The end of the process tells more than a broken pipe.
     stdin!.on("error", () => undefined);
     this.#exited = new Promise((resolve) => {
-      this.#child.on("error", (error) => this.#end(`could not be started: ${error.message}`, resolve));
-      this.#child.on("close", (code, signal) => this.#end(signal === null ? `ended with code ${code}` : `was ended by ${signal}`, resolve));
+      this.#child.on("error", (error) => this.#end(`could not be started (${error.message})`, resolve));
+      this.#child.on("close", (code, signal) => this.#end(`ended unexpectedly (${signal ?? `exit code ${code}`})`, resolve));
     });
   }
 
@@ -76,7 +80,12 @@ export class RpcProcess {
   }
 
   #take(line: string): void {
-    const message = JSON.parse(line) as { id?: number; method?: string; params?: unknown; result?: unknown; error?: RpcError };
+    const message = messageIn(line);
+    if (message === undefined) {
+      this.#child.kill("SIGKILL");
+      return this.#finish(this.#misdeed(noMessage(line)));
+    }
+    this.#spoken = true;
     if (message.method !== undefined) return this.#events.onnotification({ method: message.method, params: message.params });
     const waiting = this.#waiting.get(message.id as number);
     if (waiting === undefined) return;
@@ -100,14 +109,17 @@ export class RpcProcess {
   }
 
   #end(how: string, resolve: () => void): void {
-    const complaint = this.#complaint.trim();
-    this.#finish(
-      new StorageFailure(
-        "UnknownError",
-        `The storage server ${how}.${complaint === "" ? "" : ` It said: ${complaint}`} It is not known whether the change took effect; read it again to find out.`,
-      ),
-    );
+    this.#finish(this.#misdeed(how));
     resolve();
+  }
+
+  #misdeed(did: string): StorageFailure {
+    const complaint = this.#complaint.trim();
+    if (!this.#spoken) return notAServer(this.#program, did, complaint);
+    return new StorageFailure(
+      "UnknownError",
+      `The storage server ${did}.${complaint === "" ? "" : ` It said: ${complaint}`} It is not known whether the change took effect; read it again to find out.`,
+    );
   }
 
   #finish(failure: StorageFailure): void {

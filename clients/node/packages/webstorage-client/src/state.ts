@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 
 /** Items in key order. */
 export type Entries = [key: string, value: string][];
@@ -37,10 +38,32 @@ function entriesOf(items: unknown, where: string): Entries {
   });
 }
 
+const SEED_FILE = "expected a JSON file with a storageState of Playwright, with localStorage and sessionStorage, or with items";
+
+/** The seed in a file, whose path may be relative to the directory of the process. */
+function seedIn(path: string): Exclude<Seed, string> {
+  const refused = (why: string, cause: unknown) => new Error(`The option seed names the file ${resolve(path)}, which ${why}; ${SEED_FILE}. Nothing was stored.`, { cause });
+  let content: string;
+  try {
+    content = readFileSync(path, "utf8");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw refused(code === "ENOENT" ? "does not exist" : `cannot be read (${message})`, error);
+  }
+  let seed: unknown;
+  try {
+    seed = JSON.parse(content);
+  } catch (error) {
+    throw refused(`is not JSON (${(error as Error).message})`, error);
+  }
+  if (typeof seed !== "object" || seed === null) throw refused(`holds neither an object nor a list`, undefined);
+  return seed as Exclude<Seed, string>;
+}
+
 /** The content that a seed gives to the document of an origin. */
 export function snapshotOf(seed: Seed | undefined, origin: string): Snapshot {
   if (seed === undefined) return { localStorage: [], sessionStorage: [] };
-  if (typeof seed === "string") return snapshotOf(JSON.parse(readFileSync(seed, "utf8")) as Seed, origin);
+  if (typeof seed === "string") return snapshotOf(seedIn(seed), origin);
   if (isObject(seed) && Array.isArray((seed as Record<string, unknown>).origins)) {
     const own = (seed as unknown as StorageState).origins.filter((candidate) => candidate.origin === origin);
     return {

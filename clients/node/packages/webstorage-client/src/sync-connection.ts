@@ -1,7 +1,8 @@
 import { readSync, writeSync } from "node:fs";
-import { closedFailure, failureFrom, StorageFailure, type RpcError } from "./failure.js";
+import { endOfChild } from "./end-of-child.js";
+import { closedFailure, failureFrom, notAServer, StorageFailure, type RpcError } from "./failure.js";
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
-import { LineDecoder } from "./lines.js";
+import { LineDecoder, messageIn, noMessage } from "./lines.js";
 import { watchOutput } from "./output-watch.js";
 import { watch, type Watch } from "./watchdog.js";
 
@@ -103,6 +104,7 @@ function pause(attempt: number): void {
  * itself is handed out between tasks, never in the middle of a script.
  */
 export class SyncConnection {
+  readonly #program: string;
   readonly #process: FifoProcess;
   readonly #timeout: number;
   readonly #watch: Watch | undefined;
@@ -130,6 +132,8 @@ export class SyncConnection {
   /** How the line begins that has the result of the awaited call. */
   #success = "";
   #inCall = false;
+  /** Whether the program has ever spoken as a server does. */
+  #spoken = false;
   #notifications: Notification[] = [];
   #delivered = 0;
   #dead: StorageFailure | undefined;
@@ -145,12 +149,19 @@ export class SyncConnection {
   ondeath: ((failure: StorageFailure) => void) | undefined;
 
   constructor(options: SyncConnectionOptions) {
+    this.#program = options.program;
     this.#process = startFifoProcess(options.program, options.args);
     this.#timeout = options.timeout;
     this.#watch = options.blocking ? watch(this.#process.child.pid as number, options.timeout) : undefined;
     this.#stopWatching = watchOutput(this.#process.output, {
       receive: (bytes) => {
-        this.#receive(bytes);
+        try {
+          this.#receive(bytes);
+        } catch (error) {
+          // The death was reported to `ondeath`, and no caller is waiting here.
+          if (error === this.#dead) return;
+          throw error;
+        }
         this.#deliver();
         this.#pump();
       },
@@ -269,34 +280,47 @@ export class SyncConnection {
 
   #die(): StorageFailure {
     if (this.#dead !== undefined) return this.#dead;
-    const silent = this.#watch?.fired === true;
-    const complaint = this.#process.complaint();
-    const unconfirmed = this.pending;
-    const failure = new StorageFailure(
-      silent ? "TimeoutError" : "UnknownError",
-      (silent ? `The storage server gave no answer for ${this.#timeout} ms and was ended.` : "The storage server ended unexpectedly.") +
-        (complaint === "" ? "" : ` It said: ${complaint}`) +
-        (unconfirmed === 0 ? " Every earlier change was confirmed." : ` The last ${unconfirmed} changes were not confirmed and may be lost.`) +
-        " Items in memory are gone, those in a directory are there. Create a new storage to go on.",
-    );
+    if (this.#watch?.fired === true) return this.#bury(this.#silence());
+    const how = endOfChild(this.#process.child);
+    return this.#bury(this.#misdeed(`ended unexpectedly${how === undefined ? "" : ` (${how})`}`));
+  }
+
+  #bury(failure: StorageFailure): StorageFailure {
     this.#end(failure);
     this.ondeath?.(failure);
     return failure;
   }
 
-  /** Kills a server that does not answer, so that nothing is left running. */
-  #giveUp(): never {
-    const unconfirmed = this.pending;
-    const failure = new StorageFailure(
+  /** The failure of a server that did what it should not. */
+  #misdeed(did: string): StorageFailure {
+    const complaint = this.#process.complaint();
+    if (!this.#spoken) return notAServer(this.#program, did, complaint);
+    return new StorageFailure(
+      "UnknownError",
+      `The storage server ${did}.${complaint === "" ? "" : ` It said: ${complaint}`}` +
+        `${this.#unconfirmed()} Items in memory are gone, those in a directory are there. Create a new storage to go on.`,
+    );
+  }
+
+  /** The failure of a server that did not answer in time. */
+  #silence(): StorageFailure {
+    return new StorageFailure(
       "TimeoutError",
       `The storage server gave no answer for ${this.#timeout} ms and was ended.` +
-        (unconfirmed === 0 ? "" : ` The last ${unconfirmed} changes were not confirmed and may be lost.`) +
-        " Create a new storage to go on.",
+        `${this.#unconfirmed()} Items in memory are gone, those in a directory are there. Create a new storage to go on.`,
     );
+  }
+
+  #unconfirmed(): string {
+    const number = this.pending;
+    if (number === 0) return " Every earlier change was confirmed.";
+    return number === 1 ? " The last change was not confirmed and may be lost." : ` The last ${number} changes were not confirmed and may be lost.`;
+  }
+
+  /** Kills a server that does not answer, so that nothing is left running. */
+  #giveUp(): never {
     this.#process.child.kill("SIGKILL");
-    this.#end(failure);
-    this.ondeath?.(failure);
-    throw failure;
+    throw this.#bury(this.#silence());
   }
 
   /**
@@ -485,6 +509,7 @@ export class SyncConnection {
         this.#acknowledge();
       } else if (this.#inCall && text.startsWith(this.#success, start)) {
         // The server writes `result` last, so the rest of the line is its value and a brace.
+        this.#spoken = true;
         this.#reply = { result: valueOf(text.slice(start + this.#success.length, end - 1)) };
       } else {
         this.#take(text.slice(start, end));
@@ -506,7 +531,12 @@ export class SyncConnection {
 
   #take(line: string): void {
     if (line.startsWith(NOTIFICATION) && this.onarrival?.(line, this.#notifications.length === this.#delivered) === true) return;
-    const message = JSON.parse(line) as { id?: number; method?: string; params?: unknown; result?: unknown; error?: RpcError };
+    const message = messageIn(line);
+    if (message === undefined) {
+      this.#process.child.kill("SIGKILL");
+      throw this.#bury(this.#misdeed(noMessage(line)));
+    }
+    this.#spoken = true;
     if (message.method !== undefined) {
       this.#notifications.push({ method: message.method, params: message.params });
     } else if (this.#inCall && message.id === this.#awaited) {
