@@ -141,6 +141,26 @@ for (const mode of ["mirrored", "direct"]) {
       assert.equal(next.localStorage.getItem("a"), "new");
     });
 
+    test("a server that died unseen: close tells of the changes that were lost, and of nothing else", (t) => {
+      const unconfirmed = [
+        [1, /The last change was not confirmed/],
+        [3, /The last 3 changes were not confirmed/],
+      ];
+      for (const [changes, message] of [[0, /Every earlier change was confirmed/], ...(mode === "mirrored" ? unconfirmed : [])]) {
+        const storage = open(t, { storageDir: temporaryDirectory() });
+        storage.openWindow();
+        storage.sessionStorage.setItem("a", "1");
+        storage.flush();
+        process.kill(storage.serverPid, "SIGSTOP");
+        for (let n = 0; n < changes; n++) storage.localStorage.setItem(`k${n}`, "1");
+        assert.equal(storage.pending, changes);
+        process.kill(storage.serverPid, "SIGKILL");
+        assert.throws(() => storage.close(), (error) => error instanceof DOMException && error.name === "UnknownError" && message.test(error.message));
+        storage.close();
+        assert.throws(() => storage.localStorage.length, { name: "InvalidStateError" });
+      }
+    });
+
     test("a hung server: an exception after the timeout, and the server is ended", async (t) => {
       const storage = open(t, { timeout: 300 });
       storage.localStorage.setItem("a", "1");

@@ -38,6 +38,8 @@ export class MirroredArea {
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
   readonly #owner: Posted;
+  /** The owner of the calls that let go of the area. */
+  readonly #leaver: Posted;
   /** For an area in memory: the last write of each key, as long as it may not have been sent. */
   readonly #latest = new Map<string, PostedCall>();
   /** No less than the usage the server has seen or will see since `#round` began. */
@@ -53,7 +55,8 @@ export class MirroredArea {
     this.#address = address;
     this.#refused = refused;
     this.#disposed = disposed;
-    this.#owner = { group: address.persistent ? GROUP : GROUP_IN_MEMORY, refused: (failure) => this.#undo(failure) };
+    this.#owner = { group: address.persistent ? GROUP : GROUP_IN_MEMORY, changes: true, refused: (failure) => this.#undo(failure) };
+    this.#leaver = { ...this.#owner, changes: false };
     this.#opened = openArea(connection, address);
     // An area in memory belongs to this connection, so nobody else changes it.
     this.#subscription = address.persistent ? subscribe(connection, this.#opened.storage, true) : undefined;
@@ -90,12 +93,16 @@ export class MirroredArea {
 
   close(view: MirroredView): void {
     if (!this.#views.delete(view) || !this.#connection.alive) return;
-    if (view.handle !== this.#opened.storage) this.#post("storage/close", view.handle);
+    if (view.handle !== this.#opened.storage) this.#leave("storage/close", view.handle);
     if (this.#views.size > 0) return;
     clearTimeout(this.#settling);
-    if (!this.#address.persistent) this.#post("storage/clear", this.#opened.storage);
-    this.#post("storage/close", this.#opened.storage);
+    if (!this.#address.persistent) this.#leave("storage/clear", this.#opened.storage);
+    this.#leave("storage/close", this.#opened.storage);
     this.#disposed();
+  }
+
+  #leave(method: string, handle: number): void {
+    this.#connection.post(this.#leaver, method, handle);
   }
 
   setItem(view: MirroredView, key: string, value: string, silent = false): void {

@@ -23,6 +23,8 @@ export interface SyncConnectionOptions {
 export interface Posted {
   /** How many calls may wait before they are sent in the middle of a microtask. */
   readonly group: number;
+  /** Whether its calls are changes that somebody made, and not the end of an area's use. */
+  readonly changes: boolean;
   /** Called when the server refused one. */
   refused(failure: StorageFailure): void;
 }
@@ -169,8 +171,19 @@ export class SyncConnection {
     });
   }
 
-  /** The number of posted calls that were not answered yet. */
+  /** The number of posted changes that were not answered yet. */
   get pending(): number {
+    let changes = 0;
+    for (let n = this.#firstUnanswered; n < this.#unanswered.length; n++) if (this.#unanswered[n].changes) changes++;
+    for (let n = this.#sent; n < this.#backlog.length; n++) {
+      const call = this.#backlog[n];
+      if (typeof call !== "string" && call.owner.changes) changes++;
+    }
+    return changes;
+  }
+
+  /** The number of posted calls that were not answered yet. */
+  get #outstanding(): number {
     const unsent = this.#backlog.length - this.#sent - (typeof this.#backlog.at(-1) === "string" ? 1 : 0);
     return this.#unanswered.length - this.#firstUnanswered + unsent;
   }
@@ -244,12 +257,12 @@ export class SyncConnection {
 
   /** Blocks until every posted call has been answered. */
   flush(): void {
-    if (this.pending === 0) return;
+    if (this.#outstanding === 0) return;
     this.#assertAlive();
     this.#inCall = true;
     try {
       this.#writeAll();
-      while (this.pending > 0) this.#readSome();
+      while (this.#outstanding > 0) this.#readSome();
     } finally {
       this.#inCall = false;
       this.#deliverLater();
