@@ -1,6 +1,8 @@
 // The plugins inside of the real test runners, each as a process of its own.
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { root } from "./paths.mjs";
@@ -107,5 +109,16 @@ describe("Bun", () => {
     const result = await run("bun", [], ["test", "--preload", "webstorage-client/register"], { WEBSTORAGE_OPTIONS: OPTIONS }, bun);
     // Bun runs all files in one process, which has one storage; each test starts with the seed all the same.
     assertPassed(result, new RegExp(`${all} pass`));
+  });
+
+  test("the temporary directory is removed at the end", async () => {
+    const TMPDIR = mkdtempSync(join(tmpdir(), "webstorage-tests-"));
+    try {
+      const WEBSTORAGE_OPTIONS = JSON.stringify({ ...JSON.parse(OPTIONS), temporaryDir: true });
+      assertPassed(await run("bun", [], ["test", "--preload", "webstorage-client/register"], { TMPDIR, WEBSTORAGE_OPTIONS }, bun), new RegExp(`${all} pass`));
+      assert.deepEqual(readdirSync(TMPDIR), []);
+    } finally {
+      rmSync(TMPDIR, { recursive: true, force: true });
+    }
   });
 });

@@ -20,7 +20,7 @@ export function temporaryDirectory() {
 }
 
 /** Runs the text of a module in a process of its own, to its end. */
-export function runModule(source, { killAt, ...environment } = {}) {
+export function runModule(source, { killAt, signal = "SIGKILL", ...environment } = {}) {
   const child = spawn(process.execPath, ["--input-type=module", "-e", source], {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, WEBSTORAGE_SERVER: serverPath(), ...environment },
@@ -31,7 +31,7 @@ export function runModule(source, { killAt, ...environment } = {}) {
     let errors = "";
     child.stdout.setEncoding("utf8").on("data", (text) => {
       output += text;
-      if (killAt !== undefined && output.includes(killAt)) child.kill("SIGKILL");
+      if (killAt !== undefined && output.includes(killAt)) child.kill(signal);
     });
     child.stderr.setEncoding("utf8").on("data", (text) => (errors += text));
     child.on("close", (code, signal) => resolve({ code, signal, output, errors }));

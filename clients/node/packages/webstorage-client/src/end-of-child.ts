@@ -1,24 +1,11 @@
 import type { ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { FIELD, statOf } from "./proc.js";
 
 // A process that is ending has closed its output a moment before its end can be seen, in milliseconds.
 const MOMENT = 100;
-const STATE = 3;
-const EXIT_STATUS = 52;
 
 const sleeping = new Int32Array(new SharedArrayBuffer(4));
-
-/** The fields of proc(5) that follow the name of the program, by their numbers there. */
-function statOf(pid: number): ((number: number) => string) | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (number) => fields[number - STATE];
-  } catch {
-    return undefined;
-  }
-}
 
 function signalName(number: number): string {
   const [name] = Object.entries(constants.signals).find(([, value]) => value === number) ?? [`signal ${number}`];
@@ -34,10 +21,10 @@ export function endOfChild(child: ChildProcess): string | undefined {
   for (;;) {
     if (child.exitCode !== null) return `exit code ${child.exitCode}`;
     if (child.signalCode !== null) return child.signalCode;
-    const field = statOf(child.pid as number);
-    if (field === undefined) return undefined;
-    if (field(STATE) === "Z") {
-      const status = Number(field(EXIT_STATUS));
+    const stat = statOf(child.pid as number);
+    if (stat === undefined) return undefined;
+    if (stat(FIELD.state) === "Z") {
+      const status = Number(stat(FIELD.exitStatus));
       return (status & 0x7f) === 0 ? `exit code ${status >> 8}` : signalName(status & 0x7f);
     }
     if (performance.now() > end) return undefined;

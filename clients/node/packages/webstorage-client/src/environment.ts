@@ -1,8 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { checkOptions, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import { originOf } from "./origin.js";
+import { makeThrowaway, removeThrowaway } from "./throwaway.js";
 import { createWebStorage, STORAGE_OPTIONS, type WebStorage, type WebStorageOptions } from "./web-storage.js";
 
 export type { WebStorage } from "./web-storage.js";
@@ -70,24 +68,27 @@ export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOpt
   checkEnvironmentOptions(place.optionsAt ?? "openEnvironment", options);
   const { reset: _reset, temporaryDir = false, eventMethods = true, ...own } = options;
   const target = eventTargetOf(place.global);
-  const temporary = temporaryDir ? mkdtempSync(join(tmpdir(), "webstorage-test-")) : undefined;
-  const webStorage = createWebStorage({
+  const storageOptions: WebStorageOptions = {
     ...documentIn(place, options),
     ...own,
-    ...(temporary === undefined ? {} : { storageDir: temporary }),
     ...(target === undefined ? {} : { target }),
     global: place.global,
     // The next file of this process goes on with the same server, in areas of its own.
-    keepServer: temporary === undefined,
-  });
+    keepServer: !temporaryDir,
+  };
+  const temporary = temporaryDir ? makeThrowaway("test") : undefined;
+  const webStorage = createWebStorage(temporary === undefined ? storageOptions : { ...storageOptions, storageDir: temporary });
   webStorage.install(place.global, { eventMethods });
   const environment: Environment = {
     webStorage,
     options,
     close() {
       Reflect.deleteProperty(place.global, CURRENT);
-      webStorage.close();
-      if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+      try {
+        webStorage.close();
+      } finally {
+        if (temporary !== undefined) removeThrowaway(temporary);
+      }
     },
   };
   Object.defineProperty(place.global, CURRENT, { value: environment, configurable: true });

@@ -1,8 +1,8 @@
 import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from "node:child_process";
-import { closeSync, constants, fstatSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { StorageFailure } from "./failure.js";
+import { makeThrowaway, removeThrowaway } from "./throwaway.js";
 
 /** A server whose standard input and output are FIFOs that this process holds the other ends of. */
 export interface FifoProcess {
@@ -62,7 +62,7 @@ export function startFifoProcess(program: string, args: string[]): FifoProcess {
       "Synchronous storage needs FIFOs, which Windows does not have. Nothing was stored. Use the asynchronous connect() there.",
     );
   }
-  const directory = mkdtempSync(join(tmpdir(), "webstorage-"));
+  const directory = makeThrowaway("fifos");
   try {
     const [toServer, fromServer] = [join(directory, "in"), join(directory, "out")];
     const made = makeFifos([toServer, fromServer]);
@@ -95,6 +95,6 @@ export function startFifoProcess(program: string, args: string[]): FifoProcess {
     }
     return process_;
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    removeThrowaway(directory);
   }
 }

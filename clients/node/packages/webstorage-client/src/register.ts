@@ -15,6 +15,14 @@ function optionsFromEnvironment(): EnvironmentOptions {
   }
 }
 
+function closeAtEnd(): void {
+  try {
+    environment.close();
+  } catch {
+    // What was not confirmed was for a directory that is gone.
+  }
+}
+
 const environment = openEnvironment({ global: globalThis, optionsAt: "WEBSTORAGE_OPTIONS" }, optionsFromEnvironment());
 const beforeEachTest = () => resetBeforeTest(environment);
 
@@ -23,8 +31,17 @@ export const mochaHooks = { beforeEach: beforeEachTest };
 
 interface Runner {
   beforeEach(hook: () => void): void;
+  afterAll(hook: () => void): void;
 }
 
 // A hook turns the process into a test of node:test, which only the runner's own children are.
 if (process.env.NODE_TEST_CONTEXT !== undefined) (require("node:test") as Runner).beforeEach(beforeEachTest);
-if (process.versions.bun !== undefined && process.env.NODE_ENV === "test") (require("bun:test") as Runner).beforeEach(beforeEachTest);
+const bun = process.versions.bun !== undefined && process.env.NODE_ENV === "test" ? (require("bun:test") as Runner) : undefined;
+bun?.beforeEach(beforeEachTest);
+
+// A storage without a directory to remove is there to the very end, for what listens to the exit later than this.
+// Bun's test runner tells nobody of its exit.
+if (environment.options.temporaryDir === true) {
+  process.on("exit", closeAtEnd);
+  bun?.afterAll(closeAtEnd);
+}
