@@ -1,6 +1,6 @@
 import { TestEnvironment as NodeEnvironment } from "jest-environment-node";
-import { withStorage, type EnvironmentClass } from "./with-storage.js";
+import { withStorage } from "./with-storage.js";
 
 /** `testEnvironment: "webstorage"`: Node's globals and Web Storage. */
-export const TestEnvironment = withStorage(NodeEnvironment as unknown as EnvironmentClass);
+export const TestEnvironment: typeof NodeEnvironment = withStorage(NodeEnvironment);
 export default TestEnvironment;

@@ -2,14 +2,13 @@ import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from 
 import type { Circus } from "@jest/types";
 import { checkEnvironmentOptions, openEnvironment, resetBeforeTest, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
 
-/** The constructor of a Jest environment. */
-export type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
+type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
 
 const OPTIONS_AT = "testEnvironmentOptions.webstorage";
 
 /** A Jest environment class with Web Storage in the tests' realm. */
-export function withStorage(Base: EnvironmentClass): EnvironmentClass {
-  return class extends Base {
+export function withStorage<Class>(Base: Class): Class {
+  const WithStorage = class extends (Base as EnvironmentClass) {
     readonly #options: EnvironmentOptions;
     #environment: Environment | undefined;
 
@@ -36,4 +35,5 @@ export function withStorage(Base: EnvironmentClass): EnvironmentClass {
       if (event.name === "test_start" && this.#environment !== undefined) resetBeforeTest(this.#environment);
     };
   };
+  return WithStorage as Class;
 }

@@ -4,6 +4,7 @@ export { quotaNumbers, type QuotaNumbers } from "./failure.js";
 export { locateServer, platformPackage } from "./locate.js";
 export type { InstallOptions } from "./install.js";
 export type { Operation } from "./area.js";
+export type { Storage, StorageEvent, StorageEventInit, StorageEventTarget } from "./dom.js";
 export type { Mode } from "./area-host.js";
 export type { Entries, Seed, Snapshot, StorageState } from "./state.js";
 export { connect, Connection, ReconnectEvent, type ConnectOptions } from "./connect.js";

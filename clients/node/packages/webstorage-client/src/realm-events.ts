@@ -1,5 +1,7 @@
+import type * as dom from "./dom.js";
+
 /** Makes a `StorageEvent`; the dictionary is the HTML standard's `StorageEventInit`. */
-export type StorageEventConstructor = new (type: string, init?: StorageEventInit) => StorageEvent;
+export type StorageEventConstructor = new (type: string, init?: dom.StorageEventInit) => dom.StorageEvent;
 
 /**
  * Defines the `StorageEvent` interface of the realm this function is evaluated in, on top of that
@@ -10,10 +12,10 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
   function nullableString(value: unknown): string | null {
     return value === null || value === undefined ? null : `${value as string}`;
   }
-  function nullableStorage(value: unknown): Storage | null {
+  function nullableStorage(value: unknown): dom.Storage | null {
     if (value === null || value === undefined) return null;
     if (!isStorage(value)) throw new TypeError("Failed to convert value to 'Storage'.");
-    return value as Storage;
+    return value as dom.Storage;
   }
   function scalarString(value: unknown): string {
     return `${value as string}`.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
@@ -31,7 +33,7 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
     #oldValue: string | null;
     #newValue: string | null;
     #url: string;
-    #storageArea: Storage | null;
+    #storageArea: dom.Storage | null;
 
     constructor(type: string, eventInitDict = {}) {
       if (arguments.length === 0) {
@@ -58,7 +60,7 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
     get url(): string {
       return this.#url;
     }
-    get storageArea(): Storage | null {
+    get storageArea(): dom.Storage | null {
       return this.#storageArea;
     }
     initStorageEvent(type: string, ...rest: unknown[]): void {

@@ -1,4 +1,5 @@
 import type { Area } from "./area.js";
+import type * as dom from "./dom.js";
 
 /** The area that a `Storage` object works on; replacing `area` rebinds the object. */
 export interface Slot {
@@ -17,8 +18,8 @@ export interface RealmSettings {
 
 /** The `Storage` interface of one realm. */
 export interface StorageInterface {
-  Storage: { new (): Storage; readonly prototype: Storage };
-  createStorage(slot: Slot): Storage;
+  Storage: { new (): dom.Storage; readonly prototype: dom.Storage };
+  createStorage(slot: Slot): dom.Storage;
   isStorage(value: unknown): boolean;
 }
 
@@ -232,7 +233,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       let proxy: object = target;
       proxy = new Proxy(target, handlerFor(slot, () => proxy));
       slots.set(proxy, slot);
-      return proxy as unknown as globalThis.Storage;
+      return proxy as unknown as dom.Storage;
     },
     isStorage(value) {
       return typeof value === "object" && value !== null && slots.has(value);

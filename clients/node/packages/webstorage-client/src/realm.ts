@@ -1,4 +1,5 @@
 import vm from "node:vm";
+import type * as dom from "./dom.js";
 import { quotaNumbers, StorageFailure } from "./failure.js";
 import { defineQuotaExceededError, defineStorageEvent, type QuotaExceededErrorConstructor, type StorageEventConstructor } from "./realm-events.js";
 import { defineStorage, type Slot, type StorageInterface } from "./realm-storage.js";
@@ -8,7 +9,7 @@ export interface RealmInterfaces {
   Storage: StorageInterface["Storage"];
   StorageEvent: StorageEventConstructor;
   QuotaExceededError: QuotaExceededErrorConstructor;
-  createStorage(slot: Slot): Storage;
+  createStorage(slot: Slot): dom.Storage;
   /** An event target that takes the realm's events. */
   createTarget(): EventTarget;
   /** The realm's exception for an error thrown by an area. */

@@ -1,4 +1,5 @@
 import { OPERATIONS, type Change, type Operation } from "./area.js";
+import type * as dom from "./dom.js";
 import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
 import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
@@ -46,17 +47,17 @@ export interface WindowParts {
 export class StorageWindow {
   readonly url: string;
   /** Where storage events are dispatched. */
-  readonly target: EventTarget;
+  readonly target: dom.StorageEventTarget;
   readonly #parts: WindowParts;
   readonly #slots: Record<AreaName, StorageSlot>;
-  readonly #objects: Record<AreaName, Storage>;
+  readonly #objects: Record<AreaName, dom.Storage>;
   #epoch = 0;
   #closed = false;
 
   constructor(parts: WindowParts) {
     this.#parts = parts;
     this.url = parts.url;
-    this.target = parts.target;
+    this.target = parts.target as dom.StorageEventTarget;
     const slotFor = (name: AreaName, open: (owner: ViewOwner) => View) =>
       new StorageSlot(() =>
         open({ url: parts.url, emitSelf: parts.emitSelf, deliver: (change) => this.#dispatch(change, this.#objects[name]) }),
@@ -71,15 +72,15 @@ export class StorageWindow {
     };
   }
 
-  get localStorage(): Storage {
+  get localStorage(): dom.Storage {
     return this.#object("localStorage");
   }
 
-  get sessionStorage(): Storage {
+  get sessionStorage(): dom.Storage {
     return this.#object("sessionStorage");
   }
 
-  #object(name: AreaName): Storage {
+  #object(name: AreaName): dom.Storage {
     if (this.#parts.origin === "null") {
       throw this.#exception("SecurityError", `Failed to read the '${name}' property from 'Window': a document of an opaque origin has no storage. Give it a URL with a host.`);
     }
@@ -171,7 +172,7 @@ export class StorageWindow {
   }
 
   /** Each event is a task of its own, as the HTML standard queues them. */
-  #dispatch(change: Change, storageArea: Storage): void {
+  #dispatch(change: Change, storageArea: dom.Storage): void {
     const epoch = this.#epoch;
     setImmediate(() => {
       if (epoch !== this.#epoch) return;

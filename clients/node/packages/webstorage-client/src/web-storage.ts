@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
+import type * as dom from "./dom.js";
 import { closedFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
 import { locateServer } from "./locate.js";
@@ -115,16 +116,16 @@ export class WebStorage implements Disposable {
     this.#main = this.#createWindow(this.url, options.target ?? this.#interfaces.createTarget(), () => this.#initial.sessionStorage);
   }
 
-  get localStorage(): Storage {
+  get localStorage(): dom.Storage {
     return this.#main.localStorage;
   }
 
-  get sessionStorage(): Storage {
+  get sessionStorage(): dom.Storage {
     return this.#main.sessionStorage;
   }
 
   /** Where storage events of the document are dispatched. */
-  get target(): EventTarget {
+  get target(): dom.StorageEventTarget {
     return this.#main.target;
   }
 

@@ -12,8 +12,14 @@ await area.setItem("n", 1);
 
 const storage = createWebStorage({ origin: "https://example.test", mode: "direct" });
 storage.localStorage.setItem("n", item ?? "");
+storage.localStorage.theme = "dark";
+storage.target.addEventListener("storage", ({ key, newValue, storageArea }) => console.log(key?.length, newValue, storageArea === storage.localStorage));
+const other = storage.openWindow({ url: "https://example.test/other" });
+other.target.dispatchEvent(new storage.StorageEvent("storage", { key: "n", storageArea: other.localStorage }));
 storage.failNext("setItem", "QuotaExceededError", { key: "n" });
 // @ts-expect-error: there is no such operation
 currentWebStorage().failNext("setitem", "QuotaExceededError");
+// @ts-expect-error: there is no such option
+createWebStorage({ quotta: 100 });
 // @ts-expect-error: there is no such mode
 createWebStorage({ mode: "mirror" });
