@@ -17,6 +17,8 @@ for (const [name, entries] of Object.entries(packages)) {
   const folder = new URL(`packages/${name}/`, import.meta.url);
   const dist = new URL("dist/", folder);
   rmSync(dist, { recursive: true, force: true });
+  // npm packs only what is in the folder of a package.
+  for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(new URL(`../../${licence}`, import.meta.url), new URL(licence, folder));
   const result = spawnSync(process.execPath, [compiler, "-p", fileURLToPath(folder)], { stdio: "inherit" });
   if (result.status !== 0) process.exit(result.status ?? 1);
   for (const entry of entries) {

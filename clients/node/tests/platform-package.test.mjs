@@ -1,4 +1,4 @@
-// The server as a package of npm, installed beside the client in a project of its own.
+// The packages as archives of npm, that of the server included, installed in a project of its own.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,18 +17,38 @@ function run(program, args, { cwd = root, env = inherited } = {}) {
   return stdout.trim();
 }
 
+const archiveOf = (name) => join(folder, `${name}-0.1.0.tgz`);
 const pack = (...args) => run(process.execPath, ["platform-package.mjs", "--server", serverPath(), "--out", folder, ...args]);
 
-describe("the package of the server", () => {
-  const project = join(folder, "project");
-  const name = `webstorage-server-${process.platform}-${process.arch}`;
+const project = join(folder, "project");
 
-  before(() => {
-    mkdirSync(project);
-    writeFileSync(join(project, "package.json"), '{ "private": true }\n');
-    const client = run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: join(root, "packages/webstorage-client") });
-    run("npm", ["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", join(folder, client.split("\n").at(-1)), pack()], { cwd: project });
+before(() => {
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), '{ "private": true }\n');
+  run("npm", ["pack", "--workspaces", "--ignore-scripts", "--pack-destination", folder]);
+  const archives = [archiveOf("webstorage-client"), archiveOf("jest-environment-webstorage"), pack()];
+  run("npm", ["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", ...archives], { cwd: project });
+});
+
+describe("the packages of the clients", () => {
+  for (const name of ["webstorage-client", "vitest-environment-webstorage", "jest-environment-webstorage"]) {
+    test(`the archive of ${name} has what is built and the licences`, () => {
+      const files = run("tar", ["-tzf", archiveOf(name)]).split("\n");
+      for (const file of ["package.json", "README.md", "dist/index.js", "dist/index.d.ts"]) assert.ok(files.includes(`package/${file}`), file);
+      for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+        assert.equal(run("tar", ["-xzOf", archiveOf(name), `package/${licence}`]), readFileSync(join(root, "../..", licence), "utf8").trim());
+      }
+    });
+  }
+
+  test("a plugin finds the client that is installed beside it", () => {
+    const output = run(process.execPath, ["-p", 'require.resolve("webstorage-client", { paths: [require.resolve("jest-environment-webstorage/package.json")] })'], { cwd: project });
+    assert.equal(output, join(project, "node_modules/webstorage-client/dist/index.js"));
   });
+});
+
+describe("the package of the server", () => {
+  const name = `webstorage-server-${process.platform}-${process.arch}`;
 
   test("says which machines it is for and brings the licences", () => {
     const installed = join(project, "node_modules", name);
