@@ -123,6 +123,24 @@ for (const mode of ["mirrored", "direct"]) {
       assert.throws(() => open(t, { seed: { a: 1 } }), TypeError);
     });
 
+    test("a seed that does not fit is said to be the seed", (t) => {
+      const storage = open(t, { quota: 20, seed: { a: "1", b: "x".repeat(10) } });
+      for (let attempt = 0; attempt < 2; attempt++) {
+        assert.throws(() => storage.localStorage.length, (error) => error instanceof storage.QuotaExceededError && /to start with does not fit\. .*20 (bytes|are allowed)/.test(error.message));
+      }
+      assert.equal(storage.sessionStorage.length, 0);
+    });
+
+    test("what is no snapshot is refused, and the items stay", (t) => {
+      const storage = open(t, { seed: { a: "1" } });
+      for (const wrong of [undefined, {}, { localStorage: { a: "1" }, sessionStorage: [] }, { localStorage: [["a", 1]], sessionStorage: [] }]) {
+        assert.throws(() => storage.restore(wrong), { name: "TypeError", message: /must be what snapshot\(\) returned/ });
+      }
+      assert.equal(storage.localStorage.a, "1");
+      storage.restore(JSON.parse(JSON.stringify(storage.snapshot())));
+      assert.deepEqual(storage.snapshot(), { localStorage: [["a", "1"]], sessionStorage: [] });
+    });
+
     test("reset goes back to the seed", (t) => {
       const storage = open(t, { seed: { a: "1" } });
       storage.localStorage.clear();
@@ -295,7 +313,8 @@ test("wrong options are refused by name", () => {
     assert.throws(() => createWebStorage({ server: serverPath(), ...options }), { name: "TypeError", message: new RegExp(`option ${name} must be`) });
   }
   const storage = createWebStorage({ server: serverPath() });
-  assert.throws(() => storage.failNext("setitem", "UnknownError"), { name: "TypeError", message: /expected one of getItem, setItem/ });
+  assert.throws(() => storage.failNext("setitem", "UnknownError"), { name: "TypeError", message: /operation must be "getItem", "setItem"/ });
+  assert.throws(() => storage.failNext("setItem"), { name: "TypeError", message: /error must be the name of an exception or an Error/ });
   assert.throws(() => storage.failNext("setItem", "UnknownError", { area: "session" }), { name: "TypeError", message: /option area must be "localStorage" or "sessionStorage"/ });
   storage.close();
 });

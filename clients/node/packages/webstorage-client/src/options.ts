@@ -25,6 +25,10 @@ export const kind = {
   bytes: { expected: "a number of bytes", fits: (value) => Number.isSafeInteger(value) && (value as number) >= 0 },
   milliseconds: { expected: "a number of milliseconds", fits: (value) => Number.isFinite(value) && (value as number) > 0 },
   times: { expected: "a whole number from 1", fits: (value) => Number.isSafeInteger(value) && (value as number) > 0 },
+  error: {
+    expected: "the name of an exception or an Error",
+    fits: (value) => isText(value) || (typeof value === "object" && typeof (value as Error | null)?.message === "string"),
+  },
   realm: { expected: "a global object", fits: (value) => (typeof value === "object" && value !== null) || typeof value === "function" },
   eventTarget: { expected: "an EventTarget", fits: (value) => typeof (value as Partial<EventTarget> | null)?.dispatchEvent === "function" },
   origin: { expected: 'an origin such as "https://example.com"', fits: (value) => value === "null" || (isText(value) && URL.canParse(value)) },
@@ -41,6 +45,11 @@ function shown(value: unknown): string {
   }
 }
 
+/** Refuses a value of another kind; `what` is its name in the message. */
+export function checkValue(owner: string, what: string, value: unknown, { expected, fits }: Kind): void {
+  if (!fits(value)) throw new TypeError(`${owner}: ${what} must be ${expected}, not ${shown(value)}.`);
+}
+
 /**
  * Refuses options that do not exist or have a wrong value. Programs without a compiler learn of them here, not
  * by what they lead to; `owner` says whose options they are.
@@ -50,8 +59,8 @@ export function checkOptions(owner: string, options: unknown, kinds: Record<stri
     throw new TypeError(`${owner}: the options must be an object, not ${shown(options)}.`);
   }
   for (const [name, value] of Object.entries(options)) {
-    const expected = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
-    if (expected === undefined) throw new TypeError(`${owner}: there is no option ${name}. Those that exist are ${Object.keys(kinds).join(", ")}.`);
-    if (value !== undefined && !expected.fits(value)) throw new TypeError(`${owner}: the option ${name} must be ${expected.expected}, not ${shown(value)}.`);
+    const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+    if (kind === undefined) throw new TypeError(`${owner}: there is no option ${name}. Those that exist are ${Object.keys(kinds).join(", ")}.`);
+    if (value !== undefined) checkValue(owner, `the option ${name}`, value, kind);
   }
 }

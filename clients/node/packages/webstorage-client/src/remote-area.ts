@@ -1,6 +1,9 @@
 import type { Connection } from "./connect.js";
 import { StorageFailure } from "./failure.js";
+import { interfacesIn } from "./realm.js";
 import type { Item, OpenParams, Opened, StorageEventParams, SubscribeParams, Subscribed, TransactParams } from "./protocol.js";
+
+const { exceptionFor } = interfacesIn(globalThis, false);
 
 /** What to be told of. */
 export type SubscribeOptions = Omit<SubscribeParams, "storage" | "since">;
@@ -113,7 +116,7 @@ export class RemoteArea extends EventTarget implements AsyncDisposable {
   /** Starts the `storage` events of this area. */
   async subscribe(options: SubscribeOptions = {}): Promise<void> {
     if (this.#wanted !== undefined) {
-      throw new StorageFailure("InvalidStateError", "This area dispatches its events already. Nothing was changed. Open the area again for other events.");
+      throw exceptionFor(new StorageFailure("InvalidStateError", "This area dispatches its events already. Nothing was changed. Open the area again for other events."));
     }
     this.#subscribed = await this.#connection.request("storage/subscribe", () => ({ storage: this.#opened.storage, ...options }));
     this.#wanted = options;

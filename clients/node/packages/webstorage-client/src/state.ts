@@ -28,12 +28,21 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+function isEntry(value: unknown): value is [string, string] {
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && typeof value[1] === "string";
+}
+
+/** Whether a value is a list of pairs of strings. */
+export function isEntries(value: unknown): value is Entries {
+  return Array.isArray(value) && value.every(isEntry);
+}
+
 function entriesOf(items: unknown, where: string): Entries {
   if (items === undefined) return [];
   const pairs = Array.isArray(items) ? items.map((item: unknown) => (isObject(item) ? [item.name, item.value] : item)) : isObject(items) ? Object.entries(items) : undefined;
   if (pairs === undefined) throw new TypeError(`The seed of ${where} is neither an object nor a list of items. Nothing was stored.`);
   return pairs.map((pair: unknown) => {
-    if (Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && typeof pair[1] === "string") return [pair[0], pair[1]];
+    if (isEntry(pair)) return [pair[0], pair[1]];
     throw new TypeError(`The seed of ${where} has an item that is not a string for a string: ${JSON.stringify(pair)}. Nothing was stored. Write values as strings.`);
   });
 }

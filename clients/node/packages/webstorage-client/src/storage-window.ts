@@ -2,9 +2,9 @@ import { OPERATIONS, type Change, type Operation } from "./area.js";
 import type * as dom from "./dom.js";
 import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
-import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
+import { checkOptions, checkValue, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import type { RealmInterfaces } from "./realm.js";
-import type { Entries, Snapshot } from "./state.js";
+import { isEntries, type Entries, type Snapshot } from "./state.js";
 import { StorageSlot } from "./storage-slot.js";
 
 // Fake timers of tests replace the global; a storage event is a task all the same.
@@ -24,6 +24,12 @@ export interface FailOptions {
   /** The message of the exception. */
   message?: string;
 }
+
+// An area is emptied before it is filled, so that the whole content has to be right.
+const SNAPSHOT: Kind = {
+  expected: "what snapshot() returned",
+  fits: (value) => isEntries((value as Snapshot | null)?.localStorage) && isEntries((value as Snapshot).sessionStorage),
+};
 
 const FAIL_OPTIONS: Kinds<FailOptions> = {
   area: oneOf("localStorage", "sessionStorage"),
@@ -103,7 +109,8 @@ export class StorageWindow {
   failNext(operation: Operation, error: string | Error, options: FailOptions = {}): void {
     // A failure that never comes would make a test pass that means to see one.
     checkOptions("failNext", options, FAIL_OPTIONS);
-    if (!OPERATIONS.includes(operation)) throw new TypeError(`failNext: expected one of ${OPERATIONS.join(", ")}, not ${JSON.stringify(operation)}.`);
+    checkValue("failNext", "the operation", operation, oneOf(...OPERATIONS));
+    checkValue("failNext", "the error", error, kind.error);
     const { area, key, times = 1, message } = options;
     const text = message ?? `Failed to execute '${operation}' on 'Storage': this failure was asked for by the test.`;
     this.#guarded(() => {
@@ -135,6 +142,7 @@ export class StorageWindow {
    * that wait for their task are dropped.
    */
   restore(snapshot: Snapshot): void {
+    checkValue("restore", "the argument", snapshot, SNAPSHOT);
     this.#guarded(() => {
       this.#epoch++;
       this.#slots.localStorage.open().replaceAll(snapshot.localStorage);

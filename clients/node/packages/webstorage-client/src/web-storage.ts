@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
 import type * as dom from "./dom.js";
-import { closedFailure } from "./failure.js";
+import { closedFailure, StorageFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
 import { locateServer } from "./locate.js";
 import type { AreaAddress, View } from "./observer.js";
@@ -256,7 +256,13 @@ export class WebStorage implements Disposable {
   }
 
   #fill(view: View, entries: Snapshot["localStorage"]): void {
-    for (const [key, value] of entries) view.setItem(key, value);
+    try {
+      for (const [key, value] of entries) view.setItem(key, value);
+    } catch (error) {
+      view.dispose();
+      if (!(error instanceof StorageFailure) || error.name !== "QuotaExceededError") throw error;
+      throw new StorageFailure(error.name, `What the area is to start with does not fit. ${error.message}`, error.numbers, error.code);
+    }
   }
 
   #localAddress(): AreaAddress {
