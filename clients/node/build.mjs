@@ -10,7 +10,7 @@ const compiler = require.resolve("typescript/bin/tsc");
 const packages = {
   "webstorage-client": ["index", "environment"],
   "vitest-environment-webstorage": [],
-  "jest-environment-webstorage": ["index", "jsdom"],
+  "jest-environment-webstorage": ["index", "jsdom", "current"],
 };
 
 for (const [name, entries] of Object.entries(packages)) {

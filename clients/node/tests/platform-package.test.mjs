@@ -1,7 +1,7 @@
 // The packages as archives of npm, that of the server included, installed in a project of its own.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
@@ -40,6 +40,17 @@ describe("the packages of the clients", () => {
       }
     });
   }
+
+  test("the environment's storage is found where the client is the plugin's own", () => {
+    const strict = join(folder, "strict");
+    const plugin = join(strict, "node_modules/jest-environment-webstorage");
+    cpSync(join(project, "node_modules/jest-environment-webstorage"), plugin, { recursive: true });
+    cpSync(join(project, "node_modules/webstorage-client"), join(plugin, "node_modules/webstorage-client"), { recursive: true });
+    for (const [type, load] of [["commonjs", 'require("jest-environment-webstorage/current")'], ["module", 'await import("jest-environment-webstorage/current")']]) {
+      const output = run(process.execPath, [`--input-type=${type}`, "-e", `console.log(typeof (${load}).currentWebStorage)`], { cwd: strict });
+      assert.equal(output, "function");
+    }
+  });
 
   test("a plugin finds the client that is installed beside it", () => {
     const output = run(process.execPath, ["-p", 'require.resolve("webstorage-client", { paths: [require.resolve("jest-environment-webstorage/package.json")] })'], { cwd: project });
