@@ -35,6 +35,23 @@ describe("Vitest", () => {
       });
     }
   }
+  for (const [what, options, end] of [
+    ["cannot be opened", { seed: "/nowhere.json" }, ""],
+    ["has lost its server", {}, 'localStorage.a = "1"; currentWebStorage().flush(); process.kill(currentWebStorage().serverPid, "SIGKILL"); await teardown(globalThis);'],
+  ]) {
+    test(`the base is torn down when the storage ${what}`, async () => {
+      const source = `
+        import environment from "vitest-environment-webstorage/jsdom";
+        import { currentWebStorage } from "vitest-environment-webstorage";
+        await assert.rejects(async () => {
+          const { teardown } = await environment.setup(globalThis, { webstorage: ${JSON.stringify(options)} });
+          ${end}
+        });
+        console.log(typeof document);
+      `;
+      assertPassed(await run("vitest", [], ["--input-type=module", "-e", `import assert from "node:assert/strict"; ${source}`]), /^undefined$/m);
+    });
+  }
   for (const pool of ["forks", "vmThreads"]) {
     test(`wrong options are refused by name in pool ${pool}`, async () => {
       for (const [options, message] of [
@@ -55,6 +72,24 @@ describe("Vitest", () => {
 describe("Jest", () => {
   const jest = [join(require.resolve("jest/package.json"), "../bin/jest.js")];
   const passed = new RegExp(`Tests:\\s+${all} passed, ${all} total`);
+  test("the base is torn down when the storage has lost its server", async () => {
+    const source = `
+      const assert = require("node:assert/strict");
+      const { TestEnvironment } = require("jest-environment-webstorage/jsdom");
+      const projectConfig = { testEnvironmentOptions: {}, fakeTimers: {} };
+      (async () => {
+        const environment = new TestEnvironment({ globalConfig: {}, projectConfig }, { console });
+        await environment.setup();
+        environment.global.localStorage.a = "1";
+        const { webStorage } = environment.global[Symbol.for("webstorage-client.environment")];
+        webStorage.flush();
+        process.kill(webStorage.serverPid, "SIGKILL");
+        await assert.rejects(environment.teardown());
+        console.log(environment.global);
+      })();
+    `;
+    assertPassed(await run("jest", [], ["-e", source]), /^null$/m);
+  });
   test("a wrong option is refused by name", async () => {
     const refused = await run("jest", jest, ["--runInBand"], { TEST_OPTIONS: '{"quotta": 1}' });
     assertRefused(refused, /testEnvironmentOptions\.webstorage: there is no option quotta\. Those that exist are .*quota/);

@@ -26,9 +26,12 @@ export function withStorage<Class>(Base: Class): Class {
     }
 
     override async teardown(): Promise<void> {
-      this.#environment?.close();
-      this.#environment = undefined;
-      await super.teardown();
+      try {
+        this.#environment?.close();
+      } finally {
+        this.#environment = undefined;
+        await super.teardown();
+      }
     }
 
     override readonly handleTestEvent = (event: Circus.Event | Circus.AsyncEvent): void => {

@@ -33,9 +33,23 @@ export function environmentOn(name: string, viteEnvironment: "ssr" | "client", f
     return options;
   }
 
-  function open(global: object, options: VitestEnvironmentOptions): Environment {
+  /** Opens the storage on a base that is set up. Returns what ends both, also when one of them fails. */
+  async function openOn(global: object, options: VitestEnvironmentOptions, tearDownBase: () => unknown): Promise<() => Promise<void>> {
     const { base: _base, ...own } = options;
-    return openEnvironment({ global, url: urlOf(global), optionsAt: OPTIONS_AT }, own);
+    let environment: Environment;
+    try {
+      environment = openEnvironment({ global, url: urlOf(global), optionsAt: OPTIONS_AT }, own);
+    } catch (error) {
+      await tearDownBase();
+      throw error;
+    }
+    return async () => {
+      try {
+        environment.close();
+      } finally {
+        await tearDownBase();
+      }
+    };
   }
 
   return {
@@ -44,25 +58,13 @@ export function environmentOn(name: string, viteEnvironment: "ssr" | "client", f
     async setup(global, all) {
       const options = optionsIn(all);
       const base = await (await builtIn(fixed ?? options.base ?? "node")).setup(global, all);
-      const environment = open(global as object, options);
-      return {
-        async teardown(global: unknown) {
-          environment.close();
-          await base.teardown(global as never);
-        },
-      };
+      return { teardown: await openOn(global as object, options, () => base.teardown(global)) };
     },
     async setupVM(all) {
       const options = optionsIn(all);
       const base = await (await builtIn(fixed ?? options.base ?? "node")).setupVM!(all);
-      const environment = open(base.getVmContext(), options);
-      return {
-        getVmContext: () => base.getVmContext(),
-        async teardown() {
-          environment.close();
-          await base.teardown();
-        },
-      };
+      const teardown = await openOn(base.getVmContext(), options, () => base.teardown());
+      return { getVmContext: () => base.getVmContext(), teardown };
     },
   } as VitestEnvironment;
 }
