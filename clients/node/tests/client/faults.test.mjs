@@ -85,6 +85,16 @@ for (const [what, script, message] of [
   });
 }
 
+test("a program that gives no answer is ended, with what it printed", () => {
+  const program = join(temporaryDirectory(), "not-a-server");
+  writeFileSync(program, "#!/bin/sh\necho 'waits for ever' >&2\nexec sleep 60\n");
+  chmodSync(program, 0o755);
+  for (const mode of ["mirrored", "direct"]) {
+    const storage = createWebStorage({ server: program, mode, timeout: 300 });
+    assert.throws(() => storage.localStorage.length, { name: "TimeoutError", message: /no answer for 300 ms and was ended\. It said: waits for ever/ });
+  }
+});
+
 test("a seed file that cannot be used is said with the option and what was expected", () => {
   const directory = temporaryDirectory();
   const path = (name, content) => (writeFileSync(join(directory, name), content), join(directory, name));

@@ -306,28 +306,25 @@ export class SyncConnection {
 
   /** The failure of a server that did what it should not. */
   #misdeed(did: string): StorageFailure {
-    const complaint = this.#process.complaint();
-    if (!this.#spoken) return notAServer(this.#program, did, complaint);
-    return new StorageFailure(
-      "UnknownError",
-      `The storage server ${did}.${complaint === "" ? "" : ` It said: ${complaint}`}` +
-        `${this.#unconfirmed()} Items in memory are gone, those in a directory are there. Create a new storage to go on.`,
-    );
+    if (!this.#spoken) return notAServer(this.#program, did, this.#process.complaint());
+    return this.#loss("UnknownError", did);
   }
 
   /** The failure of a server that did not answer in time. */
   #silence(): StorageFailure {
-    return new StorageFailure(
-      "TimeoutError",
-      `The storage server gave no answer for ${this.#timeout} ms and was ended.` +
-        `${this.#unconfirmed()} Items in memory are gone, those in a directory are there. Create a new storage to go on.`,
-    );
+    return this.#loss("TimeoutError", `gave no answer for ${this.#timeout} ms and was ended`);
   }
 
-  #unconfirmed(): string {
-    const number = this.pending;
-    if (number === 0) return " Every earlier change was confirmed.";
-    return number === 1 ? " The last change was not confirmed and may be lost." : ` The last ${number} changes were not confirmed and may be lost.`;
+  #loss(name: string, did: string): StorageFailure {
+    const complaint = this.#process.complaint();
+    const said = complaint === "" ? "" : ` It said: ${complaint}`;
+    const changes = this.pending;
+    const unconfirmed = changes === 1 ? "The last change was" : `The last ${changes} changes were`;
+    const confirmed = changes === 0 ? "Every earlier change was confirmed." : `${unconfirmed} not confirmed and may be lost.`;
+    return new StorageFailure(
+      name,
+      `The storage server ${did}.${said} ${confirmed} Items in memory are gone, those in a directory are there. Create a new storage to go on.`,
+    );
   }
 
   /** Kills a server that does not answer, so that nothing is left running. */
