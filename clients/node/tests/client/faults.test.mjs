@@ -249,6 +249,35 @@ for (const mode of ["mirrored", "direct"]) {
   });
 }
 
+for (const [what, end, after] of [
+  ["the storage was closed", "storage.close();", "InvalidStateError"],
+  ["the server was killed", 'storage.flush(); process.kill(storage.serverPid, "SIGKILL");', "UnknownError"],
+]) {
+  test(`a change that is refused when ${what} does not end the program`, async () => {
+    const { code, output, errors } = await runModule(`
+      import { createWebStorage } from "webstorage-client";
+      const options = { storageDir: ${JSON.stringify(temporaryDirectory())}, quota: 100 };
+      const storage = createWebStorage({ ...options, keepServer: true });
+      const other = createWebStorage({ ...options, mode: "direct" });
+      storage.localStorage.setItem("a", "1");
+      storage.flush();
+      other.localStorage.setItem("b", "x".repeat(40));
+      storage.localStorage.setItem("c", "x".repeat(40));
+      ${end}
+      setTimeout(() => {
+        try {
+          storage.localStorage.length;
+        } catch (error) {
+          console.log(error instanceof DOMException, error.name);
+        }
+      }, 200);
+    `);
+    assert.equal(code, 0, errors);
+    assert.equal(output, `true ${after}\n`);
+    assert.match(errors, /refused a change that was already visible/);
+  });
+}
+
 /** The bytes that are in use, without those that only wait to be collected: how many these are differs between versions of Node. */
 function bytesInUse() {
   setFlagsFromString("--expose-gc");

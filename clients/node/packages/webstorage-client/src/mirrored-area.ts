@@ -7,7 +7,7 @@ import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
 import type { Opened } from "./protocol.js";
 import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
-const { setTimeout, clearTimeout } = globalThis;
+const { setTimeout, clearTimeout, queueMicrotask } = globalThis;
 
 // Events follow the answers within milliseconds. Own writes that have no event after some of these
 // intervals were without effect on the server, so the copy has to be compared with it.
@@ -77,7 +77,7 @@ export class MirroredArea {
     return this.#subscription;
   }
 
-  /** The server is gone. What the copy shows may never have reached it, and nobody else's changes do the copy. */
+  /** The server is not to be reached. What the copy shows may not be what it has, and nobody else's changes come here. */
   lose(failure: StorageFailure): void {
     this.#items = new LostItems(failure);
     for (const view of this.#views) view.items = this.#items;
@@ -206,8 +206,19 @@ export class MirroredArea {
     }
   }
 
-  /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
+  /** Reads the copy again, where no caller waits for it. What cannot be read must not be shown as empty. */
   reload(): void {
+    if (!this.#connection.alive || this.#views.size === 0) return;
+    try {
+      this.#readAgain();
+    } catch (error) {
+      if (!(error instanceof StorageFailure)) throw error;
+      this.lose(error);
+    }
+  }
+
+  /** Replaces the copy by what the server has, and tells the documents of each item that differs. */
+  #readAgain(): void {
     this.#connection.flush();
     this.#missed = false;
     // The events of own writes came before their answers, and what they say is in what is read now: taken
@@ -233,9 +244,7 @@ export class MirroredArea {
         failure.numbers,
       ),
     );
-    globalThis.queueMicrotask(() => {
-      if (this.#connection.alive) this.reload();
-    });
+    queueMicrotask(() => this.reload());
   }
 
   #fill(): void {
