@@ -232,6 +232,17 @@ for (const mode of ["mirrored", "direct"]) {
       assert.equal(storage.localStorage.getItem("small"), "after it");
     });
 
+    test("the quota alone decides what is too large", (t) => {
+      const storage = open(t, { quota: 64 * 1024 * 1024 });
+      // Each of these takes six bytes on the way, which makes more of them than a server accepts by itself.
+      const value = "\u0001".repeat(12_000_000);
+      storage.localStorage.setItem("large", value);
+      storage.flush();
+      storage.localStorage.setItem("small", "after it");
+      storage.flush();
+      assert.ok(storage.localStorage.getItem("large") === value);
+    });
+
     test("a program that is interrupted leaves no server", async () => {
       const result = await runModule(
         `

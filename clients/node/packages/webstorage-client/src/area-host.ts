@@ -3,6 +3,7 @@ import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
+import { serverArguments } from "./server-arguments.js";
 import { SyncConnection } from "./sync-connection.js";
 import type { CompleteEvent } from "./wire.js";
 
@@ -42,9 +43,7 @@ export class AreaHost {
   onrefused: WriteRefused = (failure) => process.emitWarning(failure.message, failure.name);
 
   constructor(options: HostOptions, ondeath: (failure: StorageFailure) => void) {
-    const args = ["--stdio", "--clientProcessId", String(process.pid)];
-    if (options.storageDir === undefined) args.push("--no-persistent");
-    else args.push("--storage-dir", options.storageDir);
+    const args = serverArguments(options.storageDir ?? false);
     this.#mode = options.mode;
     this.#connection = new SyncConnection({ program: options.program, args, timeout: options.timeout, blocking: options.mode === "direct" });
     this.#connection.ondeath = (failure) => {

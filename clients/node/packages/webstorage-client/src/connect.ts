@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { StorageFailure } from "./failure.js";
 import { locateServer } from "./locate.js";
 import { checkOptions, kind, type Kinds } from "./options.js";
@@ -6,6 +5,7 @@ import type { Methods, OpenParams, StorageEventParams, StorageOverflowParams } f
 import { interfacesIn } from "./realm.js";
 import { RemoteArea } from "./remote-area.js";
 import { RpcProcess } from "./rpc-process.js";
+import { serverArguments } from "./server-arguments.js";
 import type { Notification } from "./sync-connection.js";
 
 const { setTimeout } = globalThis;
@@ -153,11 +153,7 @@ export class Connection extends EventTarget implements AsyncDisposable {
 
   #start(): RpcProcess {
     const { storageDir, origin, server, timeout = 10_000 } = this.#options;
-    const args = ["--stdio", "--clientProcessId", String(process.pid)];
-    if (storageDir === false) args.push("--no-persistent");
-    else if (storageDir !== undefined) args.push("--storage-dir", resolve(storageDir));
-    if (origin !== undefined) args.push("--origin", origin);
-    return new RpcProcess(locateServer(server), args, timeout, {
+    return new RpcProcess(locateServer(server), serverArguments(storageDir, origin), timeout, {
       onnotification: (notification) => this.#take(notification),
       ondeath: (failure) => this.#replace(failure),
     });
