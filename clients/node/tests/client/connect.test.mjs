@@ -43,8 +43,9 @@ test("errors are exceptions with their names and numbers", async (t) => {
     assert.deepEqual(error[quotaNumbers], { quota: 10, requested: 12, usage: 0 });
     return true;
   });
-  await area.subscribe();
+  const first = area.subscribe();
   await assert.rejects(area.subscribe(), (error) => error instanceof DOMException && error.name === "InvalidStateError");
+  await first;
   await area.close();
   await assert.rejects(area.getItem("a"), { name: "InvalidStateError" });
   await assert.rejects(connection.open({ persistent: true, origin: "null" }), { name: "SecurityError" });

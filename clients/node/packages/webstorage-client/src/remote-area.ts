@@ -118,8 +118,13 @@ export class RemoteArea extends EventTarget implements AsyncDisposable {
     if (this.#wanted !== undefined) {
       throw exceptionFor(new StorageFailure("InvalidStateError", "This area dispatches its events already. Nothing was changed. Open the area again for other events."));
     }
-    this.#subscribed = await this.#connection.request("storage/subscribe", () => ({ storage: this.#opened.storage, ...options }));
     this.#wanted = options;
+    try {
+      this.#subscribed = await this.#connection.request("storage/subscribe", () => ({ storage: this.#opened.storage, ...options }));
+    } catch (error) {
+      this.#wanted = undefined;
+      throw error;
+    }
     this.#connection.listen(this);
   }
 
