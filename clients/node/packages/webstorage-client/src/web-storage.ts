@@ -129,7 +129,7 @@ export class WebStorage implements Disposable {
     return this.#main.target;
   }
 
-  /** The process id of the server, once something needed it. */
+  /** The process id of the server, from when something needed it until `close`. */
   get serverPid(): number | undefined {
     return this.#host?.pid;
   }
@@ -204,9 +204,9 @@ export class WebStorage implements Disposable {
     try {
       this.#closeWindows(0);
     } finally {
-      this.#interfaces.guarded(() => {
-        if (this.#host !== undefined) releaseHost(this.#host, this.#options.keepServer ?? false);
-      });
+      const host = this.#host;
+      this.#host = undefined;
+      if (host !== undefined) this.#interfaces.guarded(() => releaseHost(host, this.#options.keepServer ?? false));
     }
   };
 
