@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { FIELD, statOf } from "./proc.js";
 
 // A process that is ending has closed its output a moment before its end can be seen, in milliseconds.
-const MOMENT = 100;
+const MOMENT = 500;
 
 const sleeping = new Int32Array(new SharedArrayBuffer(4));
 
