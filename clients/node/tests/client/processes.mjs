@@ -21,7 +21,8 @@ export function temporaryDirectory() {
 
 /** Runs the text of a module in a process of its own, to its end. */
 export function runModule(source, { killAt, signal = "SIGKILL", ...environment } = {}) {
-  const child = spawn(process.execPath, ["--input-type=module", "-e", source], {
+  const args = "Deno" in globalThis ? ["eval", "--node-modules-dir=manual", source] : ["--input-type=module", "-e", source];
+  const child = spawn(process.execPath, args, {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, WEBSTORAGE_SERVER: serverPath(), ...environment },
     stdio: ["ignore", "pipe", "pipe"],

@@ -146,12 +146,18 @@ function flushAtExit(): void {
   }
 }
 
+function hookEnd(): void {
+  process.on("exit", flushAtExit);
+  // Deno ends a program whose error nobody caught without that event.
+  if ("Deno" in globalThis) for (const type of ["error", "unhandledrejection"]) (globalThis as unknown as EventTarget).addEventListener(type, flushAtExit);
+}
+
 /** The server for these options: one that runs already, or a new one. */
 export function acquireHost(options: HostOptions): AreaHost {
   const key = JSON.stringify([options.program, options.storageDir, options.mode, options.timeout]);
   let host = hosts.get(key);
   if (host === undefined) {
-    if (!hooked) process.on("exit", flushAtExit);
+    if (!hooked) hookEnd();
     hooked = true;
     const created = new AreaHost(options, () => {
       if (hosts.get(key) === created) hosts.delete(key);

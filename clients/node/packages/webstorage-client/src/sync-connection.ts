@@ -83,6 +83,9 @@ const LONGER = 15;
 const CHUNK = 32 * 1024;
 // A text of at most this many units fits into the buffer that is kept for sending.
 const SHORT = 48 * 1024;
+// Deno's writeSync goes on until all is written, and throws when the FIFO is full without saying how much of it
+// was. So few bytes go in whole or not at all: POSIX promises it of 512, Linux of 4096.
+const AT_ONCE = !("Deno" in globalThis) ? Infinity : process.platform === "linux" ? 4096 : 512;
 const ANSWER = '{"jsonrpc":"2.0","id":';
 const NOTIFICATION = '{"jsonrpc":"2.0","method":';
 const ACKNOWLEDGED = '"result":null}';
@@ -431,7 +434,7 @@ export class SyncConnection {
   /** Hands bytes to the FIFO without waiting; 0 when it is full. */
   #write(bytes: Buffer, length: number): number {
     try {
-      return writeSync(this.#process.input, bytes, 0, length, null);
+      return writeSync(this.#process.input, bytes, 0, Math.min(length, AT_ONCE), null);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN") return 0;
