@@ -291,8 +291,12 @@ for (const [what, end, after] of [
 
 /** The bytes that are in use, without those that only wait to be collected: how many these are differs between versions of Node. */
 function bytesInUse() {
-  setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
+  if ("Bun" in globalThis) {
+    Bun.gc(true);
+  } else {
+    setFlagsFromString("--expose-gc");
+    runInNewContext("gc")();
+  }
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }
