@@ -20,7 +20,7 @@ use self::key_order::Finger;
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::sqlite::{self, AreaRow, Database, Stored};
+use crate::sqlite::{AreaRow, Database, Stored};
 
 /// Ordinals an area can give out before its items would run into the next area's.
 const ORDINALS: i64 = 1 << 40;
@@ -167,7 +167,7 @@ impl Area {
             Now::Absent => return Ok(None),
             Now::Large { .. } | Now::Unknown => {}
         }
-        let found = database.item(self.id, key, sqlite::read_all)?;
+        let found = database.item(self.id, key, |value| database.read_all(value))?;
         let item = found.as_ref().map(|(id, value)| (*id, value.as_slice()));
         self.cache.make_room(database, self.id, key, item.map_or(&[], |(_, value)| value))?;
         self.cache.learn(key, item);
@@ -236,7 +236,7 @@ impl Area {
     /// What a key's item is before it is changed; `new` is the value that it is to have.
     fn old_item(&self, database: &Database, key: &[u8], new: Option<&[u8]>) -> Result<Option<OldItem>> {
         let look = |value: &Stored<'_>| {
-            let value_before = if self.recording { Some(sqlite::read_all(value)?) } else { None };
+            let value_before = if self.recording { Some(database.read_all(value)?) } else { None };
             let mut rest = new.filter(|new| new.len() == value.len());
             let mut count = 0;
             value.for_each_piece(|piece| {

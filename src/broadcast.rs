@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::area::Change;
-use crate::dom_string::{IllFormed, write_json};
+use crate::dom_string::{IllFormed, starts_with, write_json};
 use crate::frame::{Framing, encode, write_decimal};
 use crate::output::Output;
 use crate::protocol::{Handle, SubscriptionId};
@@ -98,7 +98,7 @@ impl Filter {
         match (self, key) {
             (Filter::All, _) | (_, None) => true,
             (Filter::Keys(keys), Some(key)) => keys.contains(key),
-            (Filter::Prefix(prefix), Some(key)) => key.starts_with(prefix),
+            (Filter::Prefix(prefix), Some(key)) => starts_with(key, prefix),
         }
     }
 }

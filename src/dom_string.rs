@@ -165,6 +165,34 @@ pub fn units(wtf8: &[u8]) -> u64 {
     total
 }
 
+/// Whether bytes are WTF-8: UTF-8, but for lone surrogates.
+#[must_use]
+pub fn is_wtf8(mut bytes: &[u8]) -> bool {
+    loop {
+        let Err(error) = std::str::from_utf8(bytes) else { return true };
+        match &bytes[error.valid_up_to()..] {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, rest @ ..] => bytes = rest,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a string begins with another one, unit by unit: the first half of a surrogate pair begins the pair.
+#[must_use]
+pub fn starts_with(wtf8: &[u8], prefix: &[u8]) -> bool {
+    if wtf8.starts_with(prefix) {
+        return true;
+    }
+    // A lone high surrogate at the end of the prefix may have its other half in the string.
+    let Some((before, [0xED, second @ 0xA0..=0xAF, third])) = prefix.split_last_chunk() else { return false };
+    let Some([first, rest @ ..]) = wtf8.strip_prefix(before) else { return false };
+    let [a, b, ..] = rest else { return false };
+    let [first, a, b, second, third] = [first, a, b, second, third].map(|byte| u16::from(*byte));
+    // Its ten bits are what the character has above its last ten, less the 2^16 at which pairs begin.
+    let high = (first & 0x07) << 8 | (a & 0x3F) << 2 | (b & 0x30) >> 4;
+    first >= 0xF0 && high.wrapping_sub(0x40) == (second & 0x0F) << 6 | (third & 0x3F)
+}
+
 /// The WTF-8 of a string of 16-bit units with the low byte first. An odd last byte is no unit.
 #[must_use]
 pub fn from_utf16le(bytes: &[u8]) -> Vec<u8> {
@@ -290,6 +318,31 @@ mod tests {
     fn units_are_those_of_utf_16() {
         let text = "añ€😀".repeat(100);
         assert_eq!(units(text.as_bytes()), text.encode_utf16().count() as u64);
+    }
+
+    #[test]
+    fn wtf_8_is_told_from_other_bytes() {
+        for json in [r#""""#, r#""a\ud800b\udfff""#, "\"\u{D7FF}añ€😀\"", r#""\udfff\ud800""#] {
+            assert!(is_wtf8(parse(json).as_bytes()), "{json}");
+        }
+        for bytes in [b"a\x80".as_slice(), b"\xC3", b"\xED\xA0", b"\xED\xA0\x80\xFF", b"\xF5\x80\x80\x80", b"\xC0\x80"] {
+            assert!(!is_wtf8(bytes), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_one_of_16_bit_units() {
+        let strings = ["", "a", "😀", "a😀", "a😁b", "𐀀", "\u{10FFFF}x", "é€", "\u{D7FF}"];
+        let units = strings.map(|text| text.encode_utf16().collect::<Vec<_>>());
+        let wtf8 = |units: &[u16]| from_utf16le(&units.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<_>>());
+        for string in &units {
+            for other in &units {
+                for end in 0..=other.len() {
+                    let prefix = &other[..end];
+                    assert_eq!(starts_with(&wtf8(string), &wtf8(prefix)), string.starts_with(prefix), "{string:x?} {prefix:x?}");
+                }
+            }
+        }
     }
 
     #[test]

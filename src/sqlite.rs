@@ -20,13 +20,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rusqlite::{CachedStatement, Connection, Row};
 
+use crate::dom_string::is_wtf8;
+
 pub use inspect::Salvaged;
 pub use items::AreaRow;
 pub use journal::{JournalRow, ListenerRow};
 pub use locks::{busy_timeout, is_busy, set_busy_timeout};
 pub use open::{APPLICATION_ID, Foreign, SCHEMA, SCHEMA_VERSION};
-pub use stored::{ItemWriter, Stored, read_all};
+pub use stored::{ItemWriter, Stored};
 pub use wal_index::Commit;
+
+/// What is said of bytes that are no string any more.
+const BROKEN_STRING: &str = "a key or a value in it is no string any more";
 
 /// The oldest SQLite without a known fault that can corrupt a WAL database.
 const MINIMUM_SQLITE: i32 = 3_051_003;
@@ -46,6 +51,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
+    /// Whether it is in memory, where nobody but this program has written to it.
+    in_memory: bool,
     /// What is noted when this connection commits to a file.
     committed: Arc<Committed>,
 }
@@ -61,7 +68,7 @@ struct Committed {
 
 impl Database {
     fn of(connection: Connection) -> Self {
-        Database { connection, committed: Arc::default() }
+        Database { connection, in_memory: false, committed: Arc::default() }
     }
 
     /// The pages that the WAL had after this connection's newest commit.
@@ -152,7 +159,31 @@ impl Database {
     /// Looks for damage; the first finding, or `None`.
     pub fn find_damage(&self) -> rusqlite::Result<Option<String>> {
         let finding: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok(if finding == "ok" { None } else { Some(finding) })
+        if finding != "ok" {
+            return Ok(Some(finding));
+        }
+        let mut broken = None;
+        self.each_item(i64::MIN..i64::MAX, u64::MAX, |_, key, value| {
+            if !is_wtf8(key) || !is_wtf8(value) {
+                broken = Some(BROKEN_STRING.to_owned());
+            }
+            Ok::<(), rusqlite::Error>(())
+        })?;
+        Ok(broken)
+    }
+
+    /// Bytes that are to be a string. A disk can change a byte where SQLite does not notice, and a message with
+    /// that would be none for its reader.
+    fn string<'b>(&self, bytes: &'b [u8]) -> rusqlite::Result<&'b [u8]> {
+        if self.in_memory || is_wtf8(bytes) {
+            return Ok(bytes);
+        }
+        let corrupt = rusqlite::ffi::Error { code: rusqlite::ErrorCode::DatabaseCorrupt, extended_code: rusqlite::ffi::SQLITE_CORRUPT };
+        Err(rusqlite::Error::SqliteFailure(corrupt, Some(BROKEN_STRING.to_owned())))
+    }
+
+    fn owned_string(&self, row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+        self.string(blob(row, column)?).map(<[u8]>::to_vec)
     }
 
     /// Gives the memory of removed items back. Only for a database in memory, outside a transaction.

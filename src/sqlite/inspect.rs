@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::locks::wait_for_lock;
 use super::{AreaRow, Database, Foreign, blob};
-use crate::dom_string::units;
+use crate::dom_string::{is_wtf8, units};
 
 /// The most problems that a check lists.
 const MAX_PROBLEMS: usize = 20;
@@ -62,13 +62,16 @@ impl Database {
         let findings = statement.query_map([], |row| row.get::<_, String>(0))?;
         let mut problems = findings.filter(|finding| finding.as_ref().map_or(true, |text| text != "ok")).collect::<Result<Vec<_>, _>>()?;
         let row: AreaRow = self.area(area)?;
-        let (mut usage, mut length) = (0, 0);
-        self.items(ids, u64::MAX, |_, key, value| {
+        let (mut usage, mut length, mut broken) = (0, 0, 0);
+        self.each_item(ids, u64::MAX, |_, key, value| {
             usage += 2 * (units(key) + units(value));
             length += 1;
+            broken += u64::from(!is_wtf8(key) || !is_wtf8(value));
             Ok::<(), rusqlite::Error>(())
         })?;
-        if (usage, length) != (row.usage, row.length) {
+        if broken > 0 {
+            problems.push(format!("of {length} items {broken} have a key or a value that is no string any more"));
+        } else if (usage, length) != (row.usage, row.length) {
             problems.push(format!("{length} items of {usage} bytes are there, but {} of {} bytes are counted", row.length, row.usage));
         }
         Ok(problems)
@@ -107,8 +110,9 @@ impl Database {
             found.extend(down);
         }
         let counted = self.area(1).ok().map(|row| row.length);
-        let complete = counted == Some(found.len() as u64);
-        Salvaged { items: found.into_iter().map(|(_, key, value)| (key, value)).collect(), complete }
+        let broken = found.iter().any(|(_, key, value)| !is_wtf8(key) || !is_wtf8(value));
+        let complete = counted == Some(found.len() as u64) && !broken;
+        Salvaged { items: found.into_iter().map(|(_, key, value)| (readable(key), readable(value))).collect(), complete }
     }
 
     /// Reads the items of a damaged file whose first page says nothing of the others any more, by way of a
@@ -164,6 +168,11 @@ impl Database {
         }
         greatest
     }
+}
+
+/// A string, and of what is none any more the part that can be read.
+fn readable(bytes: Vec<u8>) -> Vec<u8> {
+    if is_wtf8(&bytes) { bytes } else { String::from_utf8_lossy(&bytes).into_owned().into_bytes() }
 }
 
 /// The first page of a database with this program's schema, whatever its length.

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
-use super::stored::{LARGE, Stored, read_all};
+use super::stored::{LARGE, Stored};
 use super::{Database, blob, signed, unsigned};
 
 /// A row of the table `area`: what is known of an area without looking at its items.
@@ -69,7 +69,7 @@ impl Database {
 
     /// The value of a key.
     pub fn value(&self, area: i64, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-        Ok(self.item(area, key, read_all)?.map(|(_, value)| value))
+        Ok(self.item(area, key, |value| self.read_all(value))?.map(|(_, value)| value))
     }
 
     /// The id of a key's item, and what `f` makes of its value.
@@ -80,7 +80,7 @@ impl Database {
                 let id = row.get(0)?;
                 let value = match row.get_ref(1)? {
                     ValueRef::Null => Stored::Large(self.open_value(id, true)?),
-                    value => Stored::Small(value.as_blob()?),
+                    value => Stored::Small(self.string(value.as_blob()?)?),
                 };
                 Ok((id, f(&value)?))
             })
@@ -94,20 +94,20 @@ impl Database {
 
     /// The key of an item.
     pub fn key(&self, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
-        self.prepare("SELECT key FROM item WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+        self.prepare("SELECT key FROM item WHERE id = ?1")?.query_row([id], |row| self.owned_string(row, 0)).optional()
     }
 
     /// The item that follows `skip` others among those with ids in `ids`, in ascending order.
     pub fn nth_up(&self, ids: std::ops::Range<i64>, skip: i64) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
         self.prepare("SELECT id, key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1 OFFSET ?3")?
-            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, self.owned_string(row, 1)?)))
             .optional()
     }
 
     /// The item that follows `skip` others among those with ids in `ids`, in descending order.
     pub fn nth_down(&self, ids: std::ops::Range<i64>, skip: i64) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
         self.prepare("SELECT id, key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3")?
-            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![ids.start, ids.end, skip], |row| Ok((row.get(0)?, self.owned_string(row, 1)?)))
             .optional()
     }
 
@@ -126,7 +126,7 @@ impl Database {
         let mut statement = self.prepare("SELECT key FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
         while let Some(row) = rows.next()? {
-            f(blob(row, 0)?);
+            f(self.string(blob(row, 0)?)?);
         }
         Ok(())
     }
@@ -134,6 +134,16 @@ impl Database {
     /// Calls `f` with the ids, keys and values of at most `limit` items with ids in `ids`, in ascending order of ids,
     /// until it fails.
     pub fn items<E: From<rusqlite::Error>>(
+        &self,
+        ids: std::ops::Range<i64>,
+        limit: u64,
+        mut f: impl FnMut(i64, &[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each_item(ids, limit, |id, key, value| f(id, self.string(key)?, self.string(value)?))
+    }
+
+    /// The same, whether keys and values are strings or not.
+    pub(super) fn each_item<E: From<rusqlite::Error>>(
         &self,
         ids: std::ops::Range<i64>,
         limit: u64,

@@ -43,7 +43,8 @@ impl Database {
         let mut statement = self.prepare("SELECT sequence, key, old, new, url FROM change WHERE sequence > ?1 ORDER BY sequence")?;
         let mut rows = statement.query([signed(sequence)])?;
         while let Some(row) = rows.next()? {
-            if !f(JournalRow { sequence: unsigned(row, 0)?, key: row.get(1)?, old: row.get(2)?, new: row.get(3)?, url: row.get(4)? }) {
+            let text = |column| row.get_ref(column)?.as_blob_or_null()?.map(|bytes| self.string(bytes).map(<[u8]>::to_vec)).transpose();
+            if !f(JournalRow { sequence: unsigned(row, 0)?, key: text(1)?, old: text(2)?, new: text(3)?, url: row.get(4)? }) {
                 break;
             }
         }

@@ -43,7 +43,7 @@ impl Database {
     /// # Errors
     /// When SQLite fails, which without a file means that memory ran out.
     pub fn open_memory() -> rusqlite::Result<Self> {
-        let database = Database::of(Connection::open_in_memory()?);
+        let database = Database { in_memory: true, ..Database::of(Connection::open_in_memory()?) };
         database.harden()?;
         database.connection.execute_batch(SCHEMA)?;
         Ok(database)

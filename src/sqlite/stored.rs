@@ -60,15 +60,18 @@ impl Stored<'_> {
     }
 }
 
-/// The bytes of a value.
-pub fn read_all(stored: &Stored<'_>) -> rusqlite::Result<Vec<u8>> {
-    // Memory as large as the value would have to be zeroed first, which costs more than to copy each piece again.
-    let mut value = Vec::with_capacity(stored.len());
-    stored.for_each_piece(|piece| value.extend_from_slice(piece))?;
-    Ok(value)
-}
-
 impl Database {
+    /// The bytes of a value.
+    pub fn read_all(&self, stored: &Stored<'_>) -> rusqlite::Result<Vec<u8>> {
+        // Memory as large as the value would have to be zeroed first, which costs more than to copy each piece again.
+        let mut value = Vec::with_capacity(stored.len());
+        stored.for_each_piece(|piece| value.extend_from_slice(piece))?;
+        if matches!(stored, Stored::Large(_)) {
+            self.string(&value)?;
+        }
+        Ok(value)
+    }
+
     /// Writes items one after the other.
     #[must_use]
     pub fn item_writer(&self) -> ItemWriter<'_> {

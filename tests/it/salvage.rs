@@ -106,6 +106,46 @@ fn find_damage(folder: &Folder) -> PathBuf {
 }
 
 #[test]
+fn a_string_that_the_disk_has_changed_is_damage() {
+    const CHANGED: usize = 450;
+    let (folder, file) = written();
+    let bytes = fs::read(&file).expect("the file is there");
+    let text = value(CHANGED).into_bytes();
+    let place = bytes.windows(text.len()).position(|window| window == text).expect("the value is in the file as it is");
+    // No UTF-8 has this byte, and SQLite does not look at it.
+    overwrite(&file, place + 5, &[0xFF]);
+
+    let mut peer = start(&folder);
+    let mut call = |method: &str, params: &str| {
+        let reply = peer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#));
+        assert!(Json::parse(reply.as_bytes()).is_ok(), "{reply}");
+        reply
+    };
+    let checked = call("storage/check", r#"["http://localhost"]"#);
+    assert!(checked.contains("of 900 items 1 have a key or a value that is no string any more"), "{checked}");
+    call("storage/open", "[true]");
+    for (method, params) in [
+        ("getItem", format!(r#"[1,"key {CHANGED}"]"#)),
+        ("storage/entries", "[1]".to_owned()),
+        ("storage/export", "{}".to_owned()),
+        ("storage/largest", "[1]".to_owned()),
+        ("storage/open", r#"{"persistent":false,"copyOf":1}"#.to_owned()),
+    ] {
+        let reply = call(method, &params);
+        assert!(reply.contains("\"DataCorruption\"") && reply.contains("no string any more"), "{method} {reply}");
+    }
+    assert!(call("getItem", r#"[1,"key 1"]"#).contains(&value(1)));
+    call("storage/close", "[1]");
+    let opened = call("storage/open", "[true]");
+    assert!(opened.contains("\"DataCorruption\"") && opened.contains("movedTo"), "{opened}");
+    assert!(call("storage/open", "[true]").contains("\"length\":0"));
+    let found = items(&salvage(&folder));
+    assert_eq!(found.len(), ITEMS);
+    let wrong: Vec<_> = found.iter().filter(|(key, text)| *text != value(number(key))).collect();
+    assert!(matches!(&wrong[..], [(key, text)] if number(key) == CHANGED && text.contains('\u{FFFD}')), "{wrong:?}");
+}
+
+#[test]
 fn what_is_readable_of_a_damaged_file_is_salvaged() {
     let (folder, file) = written();
     let middle = size(&file) / PAGE / 2;
