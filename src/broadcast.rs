@@ -120,6 +120,12 @@ impl Listeners {
         self.listeners.retain(|listener| listener.connection != connection || !which(listener));
     }
 
+    /// Takes what was held back for the listeners of one connection that `which` chooses.
+    pub fn take_held(&mut self, connection: u64, which: impl Fn(&Listener) -> bool) -> Vec<u8> {
+        let chosen = self.listeners.iter_mut().filter(|listener| listener.connection == connection && which(listener));
+        chosen.filter_map(|listener| listener.held.take()).flat_map(|held| held.messages).collect()
+    }
+
     /// Sends what was held back for a new listener, now that the reply to its subscription is out.
     pub fn release(&mut self, connection: u64, subscription: SubscriptionId) {
         for listener in &mut self.listeners {

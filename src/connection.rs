@@ -186,6 +186,8 @@ impl Connection {
     /// Puts things in order after a handler has panicked, and answers its call.
     pub fn answer_panic(&mut self, id: Option<&str>) {
         let error = || Error::Internal("the handler of this call failed unexpectedly".to_owned());
+        // It may have been writing its result.
+        self.replies.undo(self.call_start);
         if let Some(mut group) = self.group.take() {
             let error = group.file.abort(error());
             self.replies.fail_uncommitted(&error);

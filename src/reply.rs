@@ -19,6 +19,8 @@ pub struct Replies {
     ill_formed: IllFormed,
     /// Whether the replies are members of a batch, and if so whether one was written.
     batch: Option<bool>,
+    /// Notifications that wait for the end of a batch.
+    after_batch: Vec<u8>,
     /// The replies whose effects are not committed.
     uncommitted: Vec<Uncommitted>,
     /// How often the buffer was used since it last held more than its usual size.
@@ -149,6 +151,7 @@ impl Replies {
             framing: Framing::Headers,
             ill_formed: IllFormed::Escape,
             batch: None,
+            after_batch: Vec::new(),
             uncommitted: Vec::new(),
             small_uses: 0,
         }
@@ -202,6 +205,13 @@ impl Replies {
         if self.batch.take() == Some(true) {
             self.buffer.extend_from_slice(b"]\n");
         }
+        self.buffer.append(&mut self.after_batch);
+    }
+
+    /// Appends notifications that have their frames, after the replies so far.
+    pub fn notifications(&mut self, frames: &[u8]) {
+        let place = if self.batch.is_some() { &mut self.after_batch } else { &mut self.buffer };
+        place.extend_from_slice(frames);
     }
 
     /// Begins a reply of at least `least_size` bytes to the call with this id, a JSON text.
@@ -254,12 +264,12 @@ impl Replies {
         self.end(begun);
     }
 
-    /// Undoes a reply that was begun.
-    pub fn abandon(&mut self, begun: &Begun) {
-        if self.batch.is_some() && self.buffer.get(begun.start) == Some(&b'[') {
+    /// Undoes a reply that was begun at `start`, and everything after it.
+    pub fn undo(&mut self, start: usize) {
+        if self.batch.is_some() && self.buffer.get(start) == Some(&b'[') {
             self.batch = Some(false);
         }
-        self.buffer.truncate(begun.start);
+        self.buffer.truncate(start);
     }
 
     /// Notes that a reply that was just ended stands for something that is not committed yet.

@@ -99,19 +99,29 @@ impl Connection {
         self.end_group();
         let number = self.number;
         let ended = |listener: &Listener| listener.storage == handle && which(listener.subscription);
+        let mut held = None;
         match self.handles.get(&handle).map(|storage| &storage.area) {
             Some(StorageArea::Session(id)) => {
                 if let Some(session) = &mut self.session {
-                    session.listen(*id, |listeners| listeners.remove(number, ended));
+                    held = session.listen(*id, |listeners| {
+                        let held = listeners.take_held(number, ended);
+                        listeners.remove(number, ended);
+                        held
+                    });
                 }
             }
             Some(StorageArea::Persistent(bottle)) => {
-                let watch = bottle.lock().unsubscribe(number, ended);
+                let mut file = bottle.lock();
+                held = Some(file.listeners().take_held(number, ended));
+                let watch = file.unsubscribe(number, ended);
+                drop(file);
                 // Its end waits for its thread, which may be waiting for the bottle.
                 drop(watch);
             }
             None => {}
         }
+        // What happened while the subscription's own reply waited goes out between that and the reply to its end.
+        self.replies.notifications(&held.unwrap_or_default());
         let output = &self.output;
         self.subscriptions.retain(|subscription, listening| {
             let ends = *listening == handle && which(*subscription);

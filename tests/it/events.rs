@@ -5,8 +5,10 @@ use std::sync::Barrier;
 use std::thread;
 
 use serde_json::{Value, json};
+use webstorage_server::transcript::Framing;
 
 use crate::listener::{Event, Folder, Listener};
+use crate::peer::Peer;
 
 const WRITERS: usize = 4;
 const LISTENERS: usize = 4;
@@ -249,5 +251,37 @@ fn who_writes_for_long_hears_of_others_after_that() {
     for n in 1..=5 {
         other.set("k", &format!("of the other {n}"));
         assert_eq!(busy.event().sequence, own + n);
+    }
+}
+
+#[test]
+fn a_subscription_that_ends_in_the_same_breath_has_heard_what_was_before() {
+    let folder = Folder::new();
+    for persistent in [false, true] {
+        for (last, batch) in [("storage/unsubscribe", false), ("storage/close", false), ("storage/unsubscribe", true)] {
+            let mut peer = Peer::start(Framing::Lines, ["--storage-dir".as_ref(), folder.path().as_os_str()]);
+            let line =
+                |id: u32, method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+            let calls = [
+                line(1, "storage/open", &format!("[{persistent}]")),
+                line(2, "storage/subscribe", r#"{"storage":1,"includeSelf":true}"#),
+                line(3, "storage/transact", r#"{"storage":1,"clear":true,"set":[{"key":"k","value":"v"}]}"#),
+                line(4, last, "[1]"),
+                line(5, "storage/open", "[false]"),
+            ];
+            let text = if batch { format!("[{}]\n", calls.join(",")) } else { format!("{}\n", calls.join("\n")) };
+            peer.send_raw(text.as_bytes());
+            peer.close();
+            let mut told = Vec::new();
+            while let Some(line) = peer.receive() {
+                let message: Value = serde_json::from_str(&line).expect("each line is a message");
+                let replies = message.as_array().cloned().unwrap_or_else(|| vec![message]);
+                told.extend(replies.iter().map(|reply| reply["id"].as_u64().map_or_else(|| reply["params"]["key"].clone(), Value::from)));
+            }
+            let order = if batch { json!([1, 2, 3, 4, 5, "k"]) } else { json!([1, 2, 3, "k", 4, 5]) };
+            // A bottle that the rounds before have filled is cleared first.
+            told.retain(|member| !member.is_null());
+            assert_eq!(Value::from(told), order, "{persistent} {last}");
+        }
     }
 }

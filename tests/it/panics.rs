@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use webstorage_server::connection::{Connection, Options, Persistence};
+use webstorage_server::dom_string::IllFormed;
 use webstorage_server::error::Error;
+use webstorage_server::frame::Framing;
 use webstorage_server::origin::Origin;
 use webstorage_server::output::Output;
+use webstorage_server::reply::WriteResult;
 use webstorage_server::server::Server;
 use webstorage_server::sqlite::Durability;
 
@@ -55,5 +58,40 @@ fn a_panic_leaves_no_transaction_behind() {
         assert_eq!((values(b"lost"), values(b"a")), (None, Some(b"1".to_vec())));
         connection.write(opened.handle, 0, |area, database| area.remove_item(database, b"a")).expect("the next change works");
         connection.end();
+    }
+}
+
+struct Breaks;
+
+impl WriteResult for Breaks {
+    fn write(&self, _: IllFormed, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"[1,2,");
+        panic!("the result of this test");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_leaves_no_part_of_it() {
+    let folder = Folder::new();
+    for batch in [false, true] {
+        let mut connection = connection(folder.path());
+        connection.replies.set_framing(Framing::Lines);
+        if batch {
+            connection.replies.begin_batch();
+        }
+        for id in ["1", "2"] {
+            assert!(catch_unwind(AssertUnwindSafe(|| connection.answer(Some(id), |_| Ok(Breaks)))).is_err());
+            connection.answer_panic(Some(id));
+        }
+        connection.answer(Some("3"), |_| Ok(true));
+        connection.replies.end_batch();
+        let replies = String::from_utf8_lossy(connection.replies.bytes()).into_owned();
+        let replies: Vec<serde_json::Value> = if batch {
+            serde_json::from_str(&replies).expect("a batch is answered with one array")
+        } else {
+            replies.lines().map(|line| serde_json::from_str(line).expect("each line is a reply")).collect()
+        };
+        let told: Vec<_> = replies.iter().map(|reply| (reply["id"].as_u64(), reply["error"]["code"].as_i64())).collect();
+        assert_eq!(told, [(Some(1), Some(-32603)), (Some(2), Some(-32603)), (Some(3), None)]);
     }
 }
