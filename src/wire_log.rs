@@ -47,7 +47,7 @@ impl WireLog {
         Ok(WireLog { file: Mutex::new(file), recorder: Some(Mutex::default()) })
     }
 
-    /// Writes `{"time", "direction", "connection", "message"}`. `time` is in milliseconds since 1970. A message
+    /// Writes `{"time", "process", "direction", "connection", "message"}`. `time` is in milliseconds since 1970. A message
     /// that is no JSON on one line is written as a string.
     pub fn record(&self, direction: Direction, connection: u64, message: &[u8]) {
         if let Some(recorder) = &self.recorder {
@@ -59,6 +59,9 @@ impl WireLog {
         let mut line = Vec::with_capacity(message.len() + 96);
         line.extend_from_slice(b"{\"time\":");
         write_decimal(time, &mut line);
+        // Several processes may append to one file, and each counts its connections from 1.
+        line.extend_from_slice(b",\"process\":");
+        write_decimal(u64::from(std::process::id()), &mut line);
         line.extend_from_slice(match direction {
             Direction::In => b",\"direction\":\"in\",\"connection\":".as_slice(),
             Direction::Out => b",\"direction\":\"out\",\"connection\":".as_slice(),

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Deserialize)]
 struct Line<'a> {
     direction: &'a str,
+    /// Which process has written the line; all are of one if it is not said.
+    #[serde(default)]
+    process: u64,
     connection: u64,
     #[serde(borrow)]
     message: &'a RawValue,
@@ -65,13 +68,13 @@ struct Peer {
 
 /// Every recorded connection gets a server of its own; persistent storage is the same for all of them.
 fn replay_trace(text: &str, flags: &[String], program: &Path, directory: &Path) -> Result<Vec<String>, Stop> {
-    let mut peers: BTreeMap<u64, Peer> = BTreeMap::new();
+    let mut peers: BTreeMap<(u64, u64), Peer> = BTreeMap::new();
     let mut differences = Vec::new();
     for (index, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let number = index + 1;
         let line: Line<'_> =
             serde_json::from_str(text).map_err(|error| Stop::Refused(format!("line {number} is no line of a trace: {error}")))?;
-        let peer = match peers.entry(line.connection) {
+        let peer = match peers.entry((line.process, line.connection)) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Peer::start(program, flags, directory)?),
         };
@@ -101,7 +104,7 @@ fn replay_trace(text: &str, flags: &[String], program: &Path, directory: &Path) 
             }
         }
     }
-    for (number, peer) in peers {
+    for ((_, number), peer) in peers {
         differences.extend(peer.end().into_iter().map(|extra| format!("connection {number} at the end\n+ {extra}")));
     }
     Ok(differences)

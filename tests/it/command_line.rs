@@ -311,6 +311,14 @@ fn recorded_conversations_are_held_again() {
         assert!(shown.contains("y \\ud800") && shown.contains("z \\ud800"), "{shown}");
     }
     expect(folder, &["replay", "absent.txt"], 3, "");
+    // One file for several processes, which each count their connections from 1.
+    let file = folder.join("appended.ndjson");
+    let file = file.to_str().expect("the name is UTF-8");
+    for storage in ["--storage-dir=appended", "--no-persistent"] {
+        let open = r#"{"jsonrpc":"2.0","id":1,"method":"storage/open","params":[false]}"#;
+        assert_eq!(run(folder, &["serve", storage, "--trace", file], &format!("{open}\n")).status.code(), Some(0));
+    }
+    expect(folder, &["replay", file], 0, "");
 }
 
 #[test]
