@@ -180,7 +180,7 @@ fn recognise(text: &str) -> Format {
 ///
 /// # Errors
 /// [`Error::InvalidParams`] if `base` is no storageState.
-pub fn write_storage_state(base: Option<(&str, &str)>, origins: &[OriginState]) -> Result<String> {
+pub fn write_storage_state(base: Option<(&str, &str)>, origins: &[OriginState], ill_formed: IllFormed) -> Result<String> {
     let (param, base) = base.unwrap_or(("base", "{\"cookies\":[]}"));
     let top: Members<'_, &RawValue> = read(param, "a storageState", base)?;
     let before: Vec<&RawValue> = read(param, "origins as an array", top.get("origins").unwrap_or("[]"))?;
@@ -190,21 +190,21 @@ pub fn write_storage_state(base: Option<(&str, &str)>, origins: &[OriginState]) 
         let members: Members<'_, &RawValue> = read(param, "origins as an array of objects", text.get())?;
         let origin: Option<String> = members.get("origin").and_then(|origin| serde_json::from_str(origin).ok());
         match origins.iter().position(|new| new.origin == origin && origin.is_some()) {
-            Some(index) if !std::mem::replace(&mut done[index], true) => written.push(write_origin(members, &origins[index])),
+            Some(index) if !std::mem::replace(&mut done[index], true) => written.push(write_origin(members, &origins[index], ill_formed)),
             Some(_) => {}
             None => written.push(text.get().to_owned()),
         }
     }
     for (new, done) in origins.iter().zip(done) {
         if !done {
-            written.push(write_origin(Members(Vec::new()), new));
+            written.push(write_origin(Members(Vec::new()), new, ill_formed));
         }
     }
     Ok(top.set("origins", Cow::Owned(format!("[{}]", written.join(",")))).write())
 }
 
-fn write_origin(before: Members<'_, &RawValue>, origin: &OriginState) -> String {
-    let text = |items: &Items| Cow::Owned(write_items(items, ("{\"name\":", ",\"value\":", "}")));
+fn write_origin(before: Members<'_, &RawValue>, origin: &OriginState, ill_formed: IllFormed) -> String {
+    let text = |items: &Items| Cow::Owned(write_items(items, ("{\"name\":", ",\"value\":", "}"), ill_formed));
     let mut name = Vec::new();
     write_json(origin.origin.as_deref().unwrap_or_default().as_bytes(), IllFormed::Escape, &mut name);
     let mut members = before.set("origin", Cow::Owned(into_text(name)));
@@ -217,22 +217,22 @@ fn write_origin(before: Members<'_, &RawValue>, origin: &OriginState) -> String 
     members.write()
 }
 
-/// Writes the items of one area as a flat object.
+/// Writes the items of one area as a flat object, with lone surrogates as said.
 #[must_use]
-pub fn write_flat(items: &Items) -> String {
-    let mut out = write_items(items, ("", ":", ""));
+pub fn write_flat(items: &Items, ill_formed: IllFormed) -> String {
+    let mut out = write_items(items, ("", ":", ""), ill_formed);
     out.replace_range(..1, "{");
     out.replace_range(out.len() - 1.., "}");
     out
 }
 
-/// Writes the items of one area as pairs.
+/// Writes the items of one area as pairs, with lone surrogates as said.
 #[must_use]
-pub fn write_pairs(items: &Items) -> String {
-    write_items(items, ("[", ",", "]"))
+pub fn write_pairs(items: &Items, ill_formed: IllFormed) -> String {
+    write_items(items, ("[", ",", "]"), ill_formed)
 }
 
-fn write_items(items: &Items, (before, between, after): (&str, &str, &str)) -> String {
+fn write_items(items: &Items, (before, between, after): (&str, &str, &str), ill_formed: IllFormed) -> String {
     let bytes: usize = items.iter().map(|(key, value)| key.len() + value.len() + 24).sum();
     let mut out = Vec::with_capacity(bytes + 2);
     out.push(b'[');
@@ -241,9 +241,9 @@ fn write_items(items: &Items, (before, between, after): (&str, &str, &str)) -> S
             out.push(b',');
         }
         out.extend_from_slice(before.as_bytes());
-        write_json(key, IllFormed::Escape, &mut out);
+        write_json(key, ill_formed, &mut out);
         out.extend_from_slice(between.as_bytes());
-        write_json(value, IllFormed::Escape, &mut out);
+        write_json(value, ill_formed, &mut out);
         out.extend_from_slice(after.as_bytes());
     }
     out.push(b']');
@@ -284,12 +284,12 @@ mod tests {
         let items =
             items(&[(r#""10""#, r#""\ud800""#), (r#""\udfff\u0000""#, r#""""#), (r#""2""#, r#""😀\\""#), (r#""__proto__""#, r#""x""#)]);
         let state = OriginState { origin: Some("https://a.test".to_owned()), local: Some(items.clone()), session: Some(items.clone()) };
-        let text = write_storage_state(None, std::slice::from_ref(&state)).expect("there is no base");
+        let text = write_storage_state(None, std::slice::from_ref(&state), IllFormed::Escape).expect("there is no base");
         assert_eq!(parse("state", &text, None).expect("it was just written").origins, [state]);
-        for text in [write_flat(&items), write_pairs(&items)] {
+        for text in [write_flat(&items, IllFormed::Escape), write_pairs(&items, IllFormed::Escape)] {
             assert_eq!(parse("state", &text, None).expect("it was just written"), one(items.clone()), "{text}");
         }
-        for text in [write_flat(&Vec::new()), write_pairs(&Vec::new())] {
+        for text in [write_flat(&Vec::new(), IllFormed::Escape), write_pairs(&Vec::new(), IllFormed::Escape)] {
             assert_eq!(parse("state", &text, None).expect("it was just written"), one(Vec::new()), "{text}");
         }
     }
@@ -299,7 +299,7 @@ mod tests {
         let base = r#"{"x":1.0,"cookies":[{"name":"c"}],"origins":[{"origin":"https://b.test","localStorage":[]},
             {"indexedDB":[1],"localStorage":[{"name":"old","value":""}],"origin":"https://a.test"}],"y":"\ud800"}"#;
         let new = OriginState { origin: Some("https://a.test".to_owned()), local: Some(items(&[("\"n\"", "\"v\"")])), session: None };
-        let written = write_storage_state(Some(("base", base)), &[new]).expect("the base is sound");
+        let written = write_storage_state(Some(("base", base)), &[new], IllFormed::Escape).expect("the base is sound");
         assert_eq!(
             written,
             r#"{"x":1.0,"cookies":[{"name":"c"}],"origins":[{"origin":"https://b.test","localStorage":[]},{"indexedDB":[1],"localStorage":[{"name":"n","value":"v"}],"origin":"https://a.test"}],"y":"\ud800"}"#

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::area::ImportMode;
 use crate::connection::{Connection, Target};
+use crate::dom_string::IllFormed;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::protocol::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, StateFormat};
@@ -28,6 +29,8 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
     };
     let (local, session) = (count(|state| state.local.as_ref()), count(|state| state.session.as_ref()));
     let (areas, items) = (local.0 + session.0, local.1 + session.1);
+    // A file is exact whatever its reader's JSON can do.
+    let ill_formed = if path.is_some() { IllFormed::Escape } else { connection.replies.ill_formed() };
     let text = match params.format.unwrap_or_default() {
         StateFormat::StorageState => {
             let present = match &path {
@@ -35,7 +38,7 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
                 _ => None,
             };
             let base = params.base.map(|base| ("base", base.get())).or(present.as_deref().map(|text| ("path", text)));
-            state_file::write_storage_state(base, &states)?
+            state_file::write_storage_state(base, &states, ill_formed)?
         }
         format => {
             let areas: Vec<&Items> = states.iter().flat_map(|state| [&state.local, &state.session]).flatten().collect();
@@ -43,7 +46,10 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
                 let why = format!("this form holds one area, found {}; name one with origins or storages", areas.len());
                 return Err(Error::param("format", why));
             };
-            if format == StateFormat::Flat { state_file::write_flat(items) } else { state_file::write_pairs(items) }
+            match format {
+                StateFormat::Flat => state_file::write_flat(items, ill_formed),
+                _ => state_file::write_pairs(items, ill_formed),
+            }
         }
     };
     progress(connection, params.work_done_token, "end", format_args!("{items} items"));
