@@ -108,6 +108,17 @@ enum StorageArea {
     Persistent(Arc<Bottle>),
 }
 
+impl StorageArea {
+    /// Whether both are the same area.
+    fn is(&self, other: &StorageArea) -> bool {
+        match (self, other) {
+            (StorageArea::Session(one), StorageArea::Session(other)) => one == other,
+            (StorageArea::Persistent(one), StorageArea::Persistent(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 /// What opening an area tells.
 pub struct OpenedArea {
     /// The new handle.
@@ -297,6 +308,7 @@ impl Connection {
             return Err(not_open(handle));
         }
         self.end_subscriptions(handle, |_| true);
+        self.restore_quotas(|restored| restored == handle)?;
         let Some(storage) = self.handles.remove(&handle) else { return Ok(()) };
         match storage.area {
             StorageArea::Session(id) => {
@@ -380,6 +392,10 @@ impl Connection {
         for handle in listening {
             self.end_subscriptions(handle, |_| true);
         }
+        if let Err(error) = self.restore_quotas(|_| true) {
+            tracing::warn!(%error, "the quota that a test has set stays");
+        }
+        self.end_group();
         self.handles.clear();
         self.session = None;
         self.snapshots = copies::Snapshots::default();

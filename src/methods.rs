@@ -190,7 +190,7 @@ pub fn table() -> Vec<Method> {
         method!("test/delay", Delay<'_> => (), test_controls::delay, "Makes the next calls wait.")
             .fails(FOR_TESTS)
             .example(r#"{"milliseconds":100,"method":"storage/getItem","count":3}"#, "null"),
-        method!("test/setQuota", SetQuota => (), test_controls::set_quota, "Sets the quota of an area until test/reset.")
+        method!("test/setQuota", SetQuota => (), test_controls::set_quota, "Sets the quota of an area until test/reset, or until the handle or the connection ends.")
             .fails(OPEN_FOR_TESTS)
             .example_after(ITEMS, r#"{"storage":1,"quota":0}"#, "null"),
         method!("test/denyPersistence", DenyPersistence<'_> => (), test_controls::deny_persistence, "Makes opening persistent areas fail until test/reset, as if the server had no storage directory.")

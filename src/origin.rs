@@ -14,9 +14,10 @@ pub struct Origin(String);
 impl Origin {
     /// Parses an origin, or any URL of which the origin is taken.
     ///
-    /// Hosts are lower-cased, put in punycode and canonicalised as the URL standard does, and default ports
-    /// are dropped. The schemes of hosts that are not browsers, such as `vscode-extension://publisher.name`,
-    /// are tuple origins of scheme, host and port as well. `null`, `data:`, `file:` and URLs without a host
+    /// Hosts of the web's schemes are lower-cased, put in punycode and canonicalised as the URL standard does, and
+    /// default ports are dropped. The schemes of hosts that are not browsers, such as
+    /// `vscode-extension://publisher.name`, which the standard calls opaque, are tuple origins of scheme, host and
+    /// port here; their hosts stay as they are written, upper case included. `null`, `data:`, `file:` and URLs without a host
     /// are opaque.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ impl Connection {
         }
     }
 
-    /// Sets the quota of an area until [`Connection::reset_for_test`].
+    /// Sets the quota of an area until [`Connection::reset_for_test`], or the end of the handle or the connection.
     ///
     /// # Errors
     /// [`Error::InvalidState`] if the handle is not open; those of the database.
@@ -39,8 +39,31 @@ impl Connection {
             area.set_quota(quota);
             Ok(before)
         })?;
-        self.controls()?.quotas.entry(handle).or_insert(before);
+        // Of several handles on one area the first has met the quota that is to be again.
+        let is_same = |other: &Handle| match (self.handles.get(other), self.handles.get(&handle)) {
+            (Some(one), Some(other)) => one.area.is(&other.area),
+            _ => false,
+        };
+        if !self.controls.iter().any(|controls| controls.quotas.keys().any(is_same)) {
+            self.controls()?.quotas.insert(handle, before);
+        }
         Ok(())
+    }
+
+    /// Gives the areas of the handles that `which` chooses the quota that they had before a test set another: that
+    /// of a bottle is kept in its file and would stay.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) fn restore_quotas(&mut self, which: impl Fn(Handle) -> bool) -> Result<()> {
+        let Some(controls) = &mut self.controls else { return Ok(()) };
+        let restored: Vec<_> = controls.quotas.extract_if(|handle, _| which(*handle)).collect();
+        restored.into_iter().try_for_each(|(handle, quota)| {
+            self.write(handle, 0, |area, _| {
+                area.set_quota(quota);
+                Ok(())
+            })
+        })
     }
 
     /// Makes opening persistent areas fail until [`Connection::reset_for_test`]. Those that are open stay.
@@ -84,18 +107,10 @@ impl Connection {
         self.end_group();
         let controls = self.controls()?;
         controls.reset();
-        let (denied, quotas) = (controls.denied.take(), std::mem::take(&mut controls.quotas));
-        if let Some(before) = denied {
+        if let Some(before) = controls.denied.take() {
             self.persistence = before;
         }
-        for (handle, quota) in quotas {
-            if self.handles.contains_key(&handle) {
-                self.write(handle, 0, |area, _| {
-                    area.set_quota(quota);
-                    Ok(())
-                })?;
-            }
-        }
+        self.restore_quotas(|_| true)?;
         self.snapshots = super::copies::Snapshots::default();
         let areas = self.session.as_ref().map(super::Session::ids).unwrap_or_default();
         for id in areas {

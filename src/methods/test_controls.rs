@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::SchemaGenerator;
+
 use crate::area::Change;
 use crate::connection::Connection;
 use crate::dom_string::DomString;
@@ -32,10 +34,21 @@ fn rule(
     skip: Option<Count>,
     action: Action,
 ) -> Result<Rule> {
-    if let Some(method) = &method
-        && !super::table().iter().any(|row| row.name == method && row.name.starts_with("storage/"))
-    {
-        return Err(Error::param("method", format_args!("expected the name of a storage method, found {method:?}")));
+    if let Some(method) = &method {
+        let table = super::table();
+        let Some(row) = table.iter().find(|row| row.name == method && row.name.starts_with("storage/")) else {
+            return Err(Error::param("method", format_args!("expected the name of a storage method, found {method:?}")));
+        };
+        let has_key = || (row.params)(&mut SchemaGenerator::default()).pointer("/properties/key").is_some();
+        if key.is_some() && !has_key() {
+            return Err(Error::param(
+                "key",
+                format_args!("{method} has no param of that name, so no call would be concerned; leave it out"),
+            ));
+        }
+    }
+    if count.is_some_and(|count| count.0 == 0) {
+        return Err(Error::param("count", "expected at least 1"));
     }
     Ok(Rule {
         method: method.map(Cow::into_owned),

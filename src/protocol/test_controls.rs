@@ -41,7 +41,8 @@ pub struct Fail<'a> {
     /// Only calls of this method, by its full name such as `storage/setItem`.
     #[serde(borrow, default)]
     pub method: Option<Cow<'a, str>>,
-    /// Only calls for keys like this, in which `*` stands for any characters.
+    /// Only calls whose param `key` is like this, in which `*` stands for any characters. Methods with several keys have
+    /// no such param.
     #[serde(borrow, default)]
     pub key: Option<DomString<'a>>,
     /// How many calls fail; 1 if left out, null for all.
@@ -62,7 +63,8 @@ pub struct Delay<'a> {
     /// Only calls of this method, by its full name such as `storage/setItem`.
     #[serde(borrow, default)]
     pub method: Option<Cow<'a, str>>,
-    /// Only calls for keys like this, in which `*` stands for any characters.
+    /// Only calls whose param `key` is like this, in which `*` stands for any characters. Methods with several keys have
+    /// no such param.
     #[serde(borrow, default)]
     pub key: Option<DomString<'a>>,
     /// How many calls wait; 1 if left out, null for all.

@@ -712,7 +712,7 @@ export interface FailParams {
   error: SimulatedError;
   /** Only calls of this method, by its full name such as `storage/setItem`. */
   method?: string | null;
-  /** Only calls for keys like this, in which `*` stands for any characters. */
+  /** Only calls whose param `key` is like this, in which `*` stands for any characters. Methods with several keys have no such param. */
   key?: DOMString | null;
   /** How many calls fail; 1 if left out, null for all. */
   count?: Count | null;
@@ -729,7 +729,7 @@ export interface DelayParams {
   milliseconds: Count;
   /** Only calls of this method, by its full name such as `storage/setItem`. */
   method?: string | null;
-  /** Only calls for keys like this, in which `*` stands for any characters. */
+  /** Only calls whose param `key` is like this, in which `*` stands for any characters. Methods with several keys have no such param. */
   key?: DOMString | null;
   /** How many calls wait; 1 if left out, null for all. */
   count?: Count | null;
@@ -1017,7 +1017,7 @@ export interface Methods {
     result: null;
     errors: "InvalidRequest" | "InvalidParams" | "InternalError" | "NotSupportedError";
   };
-  /** Sets the quota of an area until test/reset. */
+  /** Sets the quota of an area until test/reset, or until the handle or the connection ends. */
   "test/setQuota": {
     params: SetQuotaParams;
     paramsByPosition: SetQuotaParamsByPosition;
