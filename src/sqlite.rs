@@ -162,14 +162,12 @@ impl Database {
         if finding != "ok" {
             return Ok(Some(finding));
         }
-        let mut broken = None;
-        self.each_item(i64::MIN..i64::MAX, u64::MAX, |_, key, value| {
-            if !is_wtf8(key) || !is_wtf8(value) {
-                broken = Some(BROKEN_STRING.to_owned());
-            }
-            Ok::<(), rusqlite::Error>(())
+        let mut sound = true;
+        self.each_item(i64::MIN..i64::MAX, u64::MAX, &mut |_, key, value| {
+            sound = is_wtf8(key) && is_wtf8(value);
+            sound
         })?;
-        Ok(broken)
+        Ok((!sound).then(|| BROKEN_STRING.to_owned()))
     }
 
     /// Bytes that are to be a string. A disk can change a byte where SQLite does not notice, and a message with

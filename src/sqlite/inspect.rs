@@ -63,11 +63,11 @@ impl Database {
         let mut problems = findings.filter(|finding| finding.as_ref().map_or(true, |text| text != "ok")).collect::<Result<Vec<_>, _>>()?;
         let row: AreaRow = self.area(area)?;
         let (mut usage, mut length, mut broken) = (0, 0, 0);
-        self.each_item(ids, u64::MAX, |_, key, value| {
+        self.each_item(ids, u64::MAX, &mut |_, key, value| {
             usage += 2 * (units(key) + units(value));
             length += 1;
             broken += u64::from(!is_wtf8(key) || !is_wtf8(value));
-            Ok::<(), rusqlite::Error>(())
+            true
         })?;
         if broken > 0 {
             problems.push(format!("of {length} items {broken} have a key or a value that is no string any more"));

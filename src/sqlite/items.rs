@@ -21,6 +21,9 @@ pub struct AreaRow {
     pub sequence: u64,
 }
 
+/// Is shown the id, the key and the value of an item, and says whether it wants to see the next one.
+type Visit<'f> = dyn FnMut(i64, &[u8], &[u8]) -> bool + 'f;
+
 impl Database {
     /// Reads an area's row.
     pub fn area(&self, area: i64) -> rusqlite::Result<AreaRow> {
@@ -139,20 +142,28 @@ impl Database {
         limit: u64,
         mut f: impl FnMut(i64, &[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each_item(ids, limit, |id, key, value| f(id, self.string(key)?, self.string(value)?))
+        let mut outcome = Ok(());
+        self.each_item(ids, limit, &mut |id, key, value| {
+            let both = self.string(key).and_then(|key| Ok((key, self.string(value)?)));
+            outcome = both.map_err(E::from).and_then(|(key, value)| f(id, key, value));
+            outcome.is_ok()
+        })?;
+        outcome
     }
 
-    /// The same, whether keys and values are strings or not.
-    pub(super) fn each_item<E: From<rusqlite::Error>>(
+    /// The same, whether keys and values are strings or not, for as long as `f` returns true.
+    pub(super) fn each_item(
         &self,
         ids: std::ops::Range<i64>,
         limit: u64,
-        mut f: impl FnMut(i64, &[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        f: &mut Visit<'_>,
+    ) -> rusqlite::Result<()> {
         let mut statement = self.prepare("SELECT id, key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
         while let Some(row) = rows.next()? {
-            f(row.get(0)?, blob(row, 1)?, blob(row, 2)?)?;
+            if !f(row.get(0)?, blob(row, 1)?, blob(row, 2)?) {
+                break;
+            }
         }
         Ok(())
     }
