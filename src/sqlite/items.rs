@@ -152,12 +152,7 @@ impl Database {
     }
 
     /// The same, whether keys and values are strings or not, for as long as `f` returns true.
-    pub(super) fn each_item(
-        &self,
-        ids: std::ops::Range<i64>,
-        limit: u64,
-        f: &mut Visit<'_>,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn each_item(&self, ids: std::ops::Range<i64>, limit: u64, f: &mut Visit<'_>) -> rusqlite::Result<()> {
         let mut statement = self.prepare("SELECT id, key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
         while let Some(row) = rows.next()? {
