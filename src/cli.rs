@@ -7,7 +7,7 @@ mod print;
 mod replay;
 
 use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -148,8 +148,7 @@ fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Re
     let value = if let Some(value) = value {
         string(value, common)?
     } else {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
+        let text = read_stream(Ok(std::io::stdin()), "standard input")?;
         string(if common.json { text.trim() } else { &text }, common)?
     };
     let storage = local.open()?;
@@ -223,6 +222,10 @@ fn export(
         params.push(format!("\"origins\":{}", serde_json::json!(which)));
     }
     if let Some(path) = output {
+        if is_stream(path) {
+            let path = path.display();
+            return Err(Stop::Refused(format!("{path} is no regular file; leave --output out and redirect standard output to it")));
+        }
         params.push(format!("\"path\":{}", json(&absolute(path)?)));
     }
     let params = format!("{{{}}}", params.join(","));
@@ -236,11 +239,12 @@ fn export(
 fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, dry_run: bool, common: &Common) -> Result<String, Stop> {
     let mode = if mode == ImportInto::Replace { "replace" } else { "merge" };
     let mut params = vec![format!("\"mode\":\"{mode}\",\"dryRun\":{dry_run}")];
-    if file.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
+    let is_input = file.as_os_str() == "-";
+    if is_input || is_stream(file) {
+        let name = if is_input { "standard input".to_owned() } else { file.display().to_string() };
+        let text = if is_input { read_stream(Ok(std::io::stdin()), &name) } else { read_stream(std::fs::File::open(file), &name) }?;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-            return Err(Stop::Refused(format!("standard input is not JSON: {error}")));
+            return Err(Stop::Refused(format!("{name} is not JSON: {error}")));
         }
         params.push(format!("\"state\":{text}"));
     } else {
@@ -256,6 +260,23 @@ fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, 
         params.push(format!("\"origin\":{}", json(origin)));
     }
     Ok(format!("{{{}}}", params.join(",")))
+}
+
+/// Whether something is there that is no regular file, such as a pipe of the shell.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// Reads the text of a stream, which may never end.
+fn read_stream(stream: std::io::Result<impl Read>, name: &str) -> Result<String, Stop> {
+    const MOST: usize = 64 << 20;
+    let mut bytes = Vec::new();
+    let read = stream.and_then(|stream| stream.take(MOST as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Stop::Failed(format!("{name} could not be read ({error})")))?;
+    if bytes.len() > MOST {
+        return Err(Stop::Refused(format!("{name} has more than the {MOST} bytes that are read of a stream")));
+    }
+    String::from_utf8(bytes).map_err(|_| Stop::Refused(format!("{name} is not UTF-8")))
 }
 
 fn absolute(path: &PathBuf) -> Result<String, Stop> {

@@ -1,5 +1,6 @@
 //! Export and import.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +22,7 @@ use crate::state_file::{self, Items, OriginState};
 const MAX_FILE: u64 = 1 << 30;
 
 pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<Plain<Exported>> {
-    let path = params.path.as_deref().map(absolute).transpose()?;
+    let path = params.path.as_deref().map(target).transpose()?;
     let states = states(connection, &params)?;
     let count = |of: fn(&OriginState) -> Option<&Items>| {
         let found: Vec<usize> = states.iter().filter_map(of).map(Vec::len).collect();
@@ -55,7 +56,7 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
     progress(connection, params.work_done_token, "end", format_args!("{items} items"));
     if let Some(path) = path {
         write_private(&path, text.as_bytes())?;
-        return Ok(Plain(Exported { state: None, path: Some(path.display().to_string()), areas, items }));
+        return Ok(Plain(Exported { state: None, path: params.path.map(Cow::into_owned), areas, items }));
     }
     let state = RawValue::from_string(text).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Plain(Exported { state: Some(state), path: None, areas, items }))
@@ -173,6 +174,7 @@ fn targets<'s>(connection: &mut Connection, params: &Import<'_>, states: &'s [Or
 
 /// Reads a state, or the database of another program.
 fn read_file(path: &Path, format: Option<StateFormat>) -> Result<(Vec<OriginState>, Vec<String>)> {
+    require_regular(path)?;
     let mut start = [0; 16];
     let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
     if start[..length] == *b"SQLite format 3\0" {
@@ -209,6 +211,34 @@ fn absolute(path: &str) -> Result<PathBuf> {
         Ok(path)
     } else {
         Err(Error::param("path", format_args!("expected an absolute path, found {}", path.display())))
+    }
+}
+
+/// Refuses what is there and is no regular file: reading it would wait, and a file that took its name would replace it.
+/// Opening it is no way to find out, because some devices act on that.
+fn require_regular(path: &Path) -> Result<()> {
+    if fs::metadata(path).map_err(|error| no_file(path, &error))?.is_file() {
+        return Ok(());
+    }
+    Err(Error::param("path", format_args!("{} is no regular file", path.display())))
+}
+
+/// The file that an export to a path replaces. Where the path is a symbolic link it is what that points to, also if
+/// nothing is there yet.
+fn target(path: &str) -> Result<PathBuf> {
+    /// As many as Linux follows.
+    const MAX_LINKS: usize = 40;
+    let mut path = absolute(path)?;
+    match require_regular(&path) {
+        Ok(()) => fs::canonicalize(&path).map_err(|error| no_file(&path, &error)),
+        Err(Error::NotFound(_)) => {
+            for _ in 0..MAX_LINKS {
+                let Ok(next) = fs::read_link(&path) else { break };
+                path = path.parent().unwrap_or(&path).join(next);
+            }
+            Ok(path)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,7 +9,8 @@ use webstorage_server::transcript::Framing;
 use crate::folder::Folder;
 use crate::peer::{PROGRAM, Peer};
 
-fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
+/// Runs a command with this on its standard input.
+pub fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env("WEBSTORAGE_DIR", directory.join("storage")).env("HOME", directory).env_remove("RUST_LOG");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -19,7 +20,7 @@ fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
 }
 
 /// Runs a command and compares its exit code and output.
-fn expect(directory: &Path, arguments: &[&str], code: i32, stdout: &str) {
+pub fn expect(directory: &Path, arguments: &[&str], code: i32, stdout: &str) {
     let output = run(directory, arguments, "");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}{err}");

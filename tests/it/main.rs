@@ -29,6 +29,7 @@ mod python_example;
 mod reference;
 mod replaced;
 mod salvage;
+mod special_files;
 mod strings;
 mod terminal;
 mod transact;
