@@ -299,17 +299,33 @@ fn watch(local: &mut Local, prefix: Option<&str>, count: Option<u64>, printer: &
 }
 
 fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>) -> Result<(), Stop> {
-    let origins = if which.is_empty() { local::origins(&local.call("storage/origins", "{}")?)? } else { which.to_owned() };
-    let mut sound = true;
+    let all = which.is_empty();
+    let origins = if all { local::origins(&local.call("storage/origins", "{}")?)? } else { which.iter().cloned().map(Ok).collect() };
+    let (mut sound, mut failed, mut reports) = (true, None, String::new());
     for origin in origins {
-        let checked = local.call("storage/check", &format!("[{}]", json(&origin)))?;
-        sound &= printer.checked(&checked)?;
+        let report = origin.map_or_else(Ok, |origin| local.call("storage/check", &format!("[{}]", json(&origin))));
+        match report {
+            Ok(report) => {
+                sound &= printer.checked(&report)?;
+                reports.push_str(&report);
+            }
+            // What cannot be checked does not hide the others.
+            Err(stop) => {
+                if let Some(before) = failed.replace(stop) {
+                    finish(Err(before));
+                }
+            }
+        }
     }
-    if sound {
-        Ok(())
-    } else {
-        Err(Stop::NotFound(
+    if all {
+        let missing = local.damaged_files()?.into_iter().filter(|(name, _)| !reports.contains(name));
+        missing.into_iter().try_for_each(|(_, report)| printer.checked(&report).map(drop))?;
+    }
+    match failed {
+        Some(stop) => Err(stop),
+        None if sound => Ok(()),
+        None => Err(Stop::NotFound(
             "there are problems. Nothing was changed. Write what can be read of such an origin to a file with export; delete and import begin it anew with that".to_owned(),
-        ))
+        )),
     }
 }

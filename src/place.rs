@@ -132,10 +132,7 @@ impl Place {
             let identity = self.identity();
             // The file may have been put here just now; from here on such a change is seen in its identity.
             self.part_from_former()?;
-            if length(&self.path) == 0 && length(&with_suffix(&self.path, "-wal")) > 0 {
-                // SQLite would take it for a new database and delete the WAL.
-                return Err(self.damaged(format!("{} is empty, but its WAL is not.", self.path.display()), None));
-            }
+            self.require_content()?;
             let database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability) {
                 Ok(Ok(database)) => database,
                 Ok(Err(foreign)) => return Err(self.refuse(&foreign)),
@@ -157,6 +154,17 @@ impl Place {
             }
         }
         Err(self.failed(&"it was replaced again and again while it was opened"))
+    }
+
+    /// Refuses an empty file that has a WAL: SQLite would take it for a new database and delete the WAL.
+    ///
+    /// # Errors
+    /// [`Error::DataCorruption`] then.
+    pub fn require_content(&self) -> Result<()> {
+        if length(&self.path) > 0 || length(&with_suffix(&self.path, "-wal")) == 0 {
+            return Ok(());
+        }
+        Err(self.damaged(format!("{} is empty, but its WAL is not.", self.path.display()), None))
     }
 
     /// Looks at the whole database if a call has met damage in it. That takes too long to do it each time.
@@ -298,12 +306,15 @@ impl Place {
     #[must_use]
     pub fn refuse(&self, foreign: &Foreign) -> Error {
         let (origin, path) = (&self.origin, self.path.display());
+        // Who looks at a file does not know yet whose it is.
+        let known = |words: &str| if origin.is_opaque() { String::new() } else { format!(" {words} {origin}") };
         Error::NotSupported(match foreign {
             Foreign::NewerSchema(version) => format!(
-                "{path} was written by a newer webstorage-server (schema {version}, this one knows {}). It was not touched; use the newer program for {origin}.",
-                sqlite::SCHEMA_VERSION
+                "{path} was written by a newer webstorage-server (schema {version}, this one knows {}). It was not touched; use the newer program{}.",
+                sqlite::SCHEMA_VERSION,
+                known("for")
             ),
-            Foreign::Application => format!("{path} is another program's database. It was not touched; move it away to use {origin}."),
+            Foreign::Application => format!("{path} is another program's database. It was not touched; move it away{}.", known("to use")),
             Foreign::Origin(owner) => {
                 format!("{path} holds the storage of {owner}, not of {origin}. It was not touched; move it away to use {origin}.")
             }

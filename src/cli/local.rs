@@ -14,6 +14,7 @@ use webstorage_server::frame::Framing;
 use webstorage_server::methods;
 use webstorage_server::output::Output;
 use webstorage_server::server::Server;
+use webstorage_server::shed::DamagedFile;
 
 use super::Stop;
 
@@ -102,6 +103,19 @@ impl Local {
         }
     }
 
+    /// The files of all origins that were found damaged and moved aside: the name of each, and what a check says of one
+    /// whose origin has no storage.
+    pub fn damaged_files(&self) -> Result<Vec<(String, String)>, Stop> {
+        let shed = self.connection.lock().existing_shed().map_err(|error| Stop::Failed(error.to_string()))?;
+        let files = shed.map_or(Ok(Vec::new()), |shed| shed.damaged_files(None)).map_err(|error| Stop::Failed(error.to_string()))?;
+        let report = |file: DamagedFile| {
+            let (name, path, size) = (json(&file.name), json(&file.path.to_string_lossy()), file.size);
+            let damaged = format!(r#"{{"file":{name},"path":{path},"size":{size}}}"#);
+            (name, format!(r#"{{"origin":null,"path":{path},"exists":false,"problems":[],"damaged":[{damaged}]}}"#))
+        };
+        Ok(files.into_iter().map(report).collect())
+    }
+
     /// Calls a method; where it needs a handle and the params have none, on the area of the default origin.
     pub fn call_on_area(&mut self, method: &str, params: &str) -> Result<String, Stop> {
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(params) {
@@ -154,8 +168,9 @@ pub fn member(object: &str, name: &str) -> Option<String> {
     members.get(name).map(|value| value.get().to_owned())
 }
 
-/// The origins in the result of `storage/origins`.
-pub fn origins(result: &str) -> Result<Vec<String>, Stop> {
+/// The bottles in the result of `storage/origins`: the origin of each, or where that cannot be read what a check of
+/// the file says.
+pub fn origins(result: &str) -> Result<Vec<Result<String, String>>, Stop> {
     #[derive(Deserialize)]
     struct Row {
         origin: Option<String>,
@@ -163,7 +178,9 @@ pub fn origins(result: &str) -> Result<Vec<String>, Stop> {
         problem: Option<String>,
     }
     let rows: Vec<Row> = serde_json::from_str(result).map_err(|error| Stop::Failed(error.to_string()))?;
-    rows.into_iter()
-        .map(|row| row.origin.ok_or_else(|| Stop::Failed(row.problem.unwrap_or_else(|| format!("{} cannot be read", row.path)))))
-        .collect()
+    let unreadable = |path: &str, problem: Option<String>| {
+        let problem = json(&problem.unwrap_or_else(|| "cannot be read".to_owned()));
+        format!(r#"{{"origin":null,"path":{},"exists":true,"problems":[{problem}],"damaged":[]}}"#, json(path))
+    };
+    Ok(rows.into_iter().map(|row| row.origin.ok_or_else(|| unreadable(&row.path, row.problem))).collect())
 }

@@ -71,7 +71,8 @@ struct ImportedArea {
 
 #[derive(Deserialize)]
 struct Checked {
-    origin: String,
+    origin: Option<String>,
+    path: String,
     exists: bool,
     problems: Vec<String>,
     damaged: Vec<Damaged>,
@@ -200,14 +201,16 @@ impl<W: Write> Printer<W> {
             self.line(result)?;
             return Ok(checked.problems.is_empty());
         }
-        let origin = self.key(&checked.origin, 0);
+        // A file whose origin is not known stands for itself.
+        let origin = self.key(checked.origin.as_ref().unwrap_or(&checked.path), 0);
         match &checked.problems[..] {
             [] if checked.exists => writeln!(self.out, "{origin}  sound")?,
-            [] => writeln!(self.out, "{origin}  no storage")?,
+            [] if checked.origin.is_some() => writeln!(self.out, "{origin}  no storage")?,
             problems => problems.iter().try_for_each(|problem| writeln!(self.out, "{origin}  {problem}"))?,
         }
         for damaged in &checked.damaged {
-            writeln!(self.out, "{origin}  found damaged before: {}", damaged.file)?;
+            let file = checked.origin.as_ref().map_or(String::new(), |_| format!(": {}", damaged.file));
+            writeln!(self.out, "{origin}  found damaged before{file}")?;
         }
         Ok(checked.problems.is_empty())
     }

@@ -35,7 +35,15 @@ impl Connection {
         match self.existing_shed() {
             Ok(Some(shed)) => {
                 for bottle in shed.bottles()? {
-                    origins.push(Origin::parse(&bottle.content?.0)?);
+                    let (origin, _) = bottle.content.map_err(|mut error| {
+                        if let Error::DataCorruption { message, .. } | Error::Unknown { message, .. } | Error::NotSupported(message) =
+                            &mut error
+                        {
+                            message.push_str(" Nothing was exported; export the others by naming them.");
+                        }
+                        error
+                    })?;
+                    origins.push(Origin::parse(&origin)?);
                 }
             }
             Ok(None) | Err(Error::NotSupported(_)) => {}

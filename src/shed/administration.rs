@@ -57,7 +57,7 @@ impl Shed {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.bottles_dir).map_err(|error| unreadable(&self.bottles_dir, &error))? {
             let path = entry.map_err(|error| unreadable(&self.bottles_dir, &error))?.path();
-            if path.extension().is_some_and(|extension| extension == "sqlite") {
+            if path.extension().is_some_and(|extension| extension == "sqlite") && !is_blank(&path) {
                 paths.push(path);
             }
         }
@@ -81,15 +81,7 @@ impl Shed {
     fn look(&self, path: &Path) -> Result<(String, AreaRow)> {
         let unknown = Origin::parse("null")?;
         let place = self.place(path.to_owned(), unknown)?;
-        let looked = Database::inspect(path).and_then(|database| match database {
-            Ok(database) => Ok(Ok((database.owner()?, database.area(AREA)?))),
-            Err(foreign) => Ok(Err(foreign)),
-        });
-        match looked {
-            Ok(Ok(content)) => Ok(content),
-            Ok(Err(foreign)) => Err(place.refuse(&foreign)),
-            Err(error) => Err(place.explain(&error)),
-        }
+        inspect(&place, |database| Ok((database.owner()?, database.area(AREA)?)))
     }
 
     /// The place of a bottle that is looked at from outside.
@@ -110,21 +102,14 @@ impl Shed {
     /// When the file cannot be read for another reason than damage, or is not ours.
     pub fn check(&self, origin: &Origin) -> Result<Option<Vec<String>>> {
         let path = self.path(origin);
-        if fs::symlink_metadata(&path).is_err() {
+        if fs::symlink_metadata(&path).is_err() || is_blank(&path) {
             return Ok(None);
         }
-        let place = self.place(path.clone(), origin.clone())?;
-        let checked = Database::inspect(&path).and_then(|database| match database {
-            Ok(database) => database.problems(AREA, crate::area::ids(AREA)).map(Ok),
-            Err(foreign) => Ok(Err(foreign)),
-        });
-        match checked {
-            Ok(Ok(problems)) => Ok(Some(problems)),
-            Ok(Err(foreign)) => Err(place.refuse(&foreign)),
-            Err(error) => match place.explain(&error) {
-                Error::DataCorruption { message, .. } => Ok(Some(vec![message])),
-                other => Err(other),
-            },
+        let place = self.place(path, origin.clone())?;
+        match inspect(&place, |database| database.problems(AREA, crate::area::ids(AREA))) {
+            Ok(problems) => Ok(Some(problems)),
+            Err(Error::DataCorruption { message, .. }) => Ok(Some(vec![message])),
+            Err(other) => Err(other),
         }
     }
 
@@ -204,6 +189,32 @@ impl Shed {
         }
         Ok(salvaged)
     }
+}
+
+/// Looks into the database of a place. Nobody has a handle on it for that, which could be closed and opened again.
+fn inspect<T>(place: &Place, look: impl FnOnce(&Database) -> rusqlite::Result<T>) -> Result<T> {
+    place.require_content()?;
+    let looked = Database::inspect(place.path()).and_then(|database| match database {
+        Ok(database) => look(&database).map(Ok),
+        Err(foreign) => Ok(Err(foreign)),
+    });
+    match looked {
+        Ok(Ok(content)) => Ok(content),
+        Ok(Err(foreign)) => Err(place.refuse(&foreign)),
+        Err(error) => Err(match place.explain(&error) {
+            Error::DataCorruption { path, moved_to, .. } => {
+                let message = format!("{} is damaged ({error}). It was left as it is.", path.display());
+                Error::DataCorruption { message, path, moved_to }
+            }
+            other => other,
+        }),
+    }
+}
+
+/// Whether a file is empty and has no WAL: somebody was about to make a bottle of it.
+fn is_blank(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+        && fs::symlink_metadata(with_suffix(path, "-wal")).map_or(true, |metadata| metadata.len() == 0)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

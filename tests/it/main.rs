@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod cancellation;
+mod check;
 mod client;
 mod command_line;
 mod conformance;
