@@ -53,9 +53,10 @@ struct Event<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Import {
+struct Import<'a> {
     dry_run: bool,
-    areas: Vec<ImportedArea>,
+    #[serde(borrow)]
+    areas: Vec<&'a RawValue>,
     ignored: Vec<String>,
 }
 
@@ -105,6 +106,9 @@ impl<W: Write> Printer<W> {
             return self.line(text);
         }
         let string: DomString<'_> = read(text)?;
+        if std::str::from_utf8(string.as_bytes()).is_err() {
+            eprintln!("webstorage-server: the value has lone surrogates, printed as U+FFFD; with --json it is printed exactly");
+        }
         self.line(&string.to_string_lossy())
     }
 
@@ -174,16 +178,26 @@ impl<W: Write> Printer<W> {
 
     /// Prints the result of `storage/import`.
     pub fn imported(&mut self, result: &str) -> Result<(), Stop> {
+        let mut import: Import<'_> = read(result)?;
+        let areas = import.areas.iter().map(|area| read(area.get())).collect::<Result<Vec<ImportedArea>, Stop>>()?;
+        // What was put into a session area ends with the command, so that it is as if it had been left alone.
         if self.json {
-            return self.line(result);
+            let mut persistent = areas.iter().map(|area| area.persistent);
+            import.areas.retain(|_| persistent.next().unwrap_or(true));
+            import.ignored.extend(areas.iter().filter(|area| !area.persistent).map(|area| format!("sessionStorage of {}", area.origin)));
+            let kept: Vec<&str> = import.areas.iter().map(|area| area.get()).collect();
+            let (kept, ignored) = (kept.join(","), serde_json::json!(import.ignored));
+            return self.line(&format!(r#"{{"dryRun":{},"areas":[{kept}],"ignored":{ignored}}}"#, import.dry_run));
         }
-        let import: Import = read(result)?;
-        let width = import.areas.iter().map(|area| area.origin.chars().count()).max().unwrap_or(0);
-        for area in &import.areas {
-            let kind = if area.persistent { "local  " } else { "session" };
+        let width = areas.iter().map(|area| area.origin.chars().count()).max().unwrap_or(0);
+        for area in &areas {
             let origin = self.key(&area.origin, width);
+            if !area.persistent {
+                writeln!(self.out, "{origin}  session  left alone, because session storage lives only as long as a connection")?;
+                continue;
+            }
             let (added, changed, unchanged, removed) = (area.added, area.changed, area.unchanged, area.removed);
-            writeln!(self.out, "{origin}  {kind}  {added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+            writeln!(self.out, "{origin}  local    {added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
         }
         if !import.ignored.is_empty() {
             writeln!(self.out, "left alone: {}", import.ignored.join(", "))?;

@@ -250,6 +250,50 @@ fn states_go_out_and_in() {
 }
 
 #[test]
+fn session_storage_in_a_state_is_left_alone() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let state = concat!(
+        r#"{"cookies":[{"name":"c"}],"origins":[{"origin":"https://a.test","localStorage":[{"name":"a","value":"1"}],"#,
+        r#""sessionStorage":[{"name":"b","value":"2"}]}]}"#
+    );
+    let output = run(folder, &["import", "-"], state);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        concat!(
+            "https://a.test  local    1 added, 0 changed, 0 removed, 0 as they were\n",
+            "https://a.test  session  left alone, because session storage lives only as long as a connection\n",
+            "left alone: cookies\n"
+        )
+    );
+    let output = run(folder, &["import", "-", "--json"], state);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        concat!(
+            r#"{"dryRun":false,"areas":[{"origin":"https://a.test","persistent":true,"added":0,"changed":0,"unchanged":1,"removed":0,"#,
+            r#""length":1,"usage":4}],"ignored":["cookies","sessionStorage of https://a.test"]}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn what_cannot_be_shown_exactly_is_said() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    expect(folder, &["set", "--json", r#""k""#, r#""a\udfff""#], 0, "");
+    let output = run(folder, &["get", "k"], "");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), "a\u{FFFD}\n".as_bytes()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--json"), "{output:?}");
+    for (key, value) in [("k", "a\u{FFFD}"), ("plain", "😀")] {
+        expect(folder, &["set", key, value], 0, "");
+        assert_eq!(String::from_utf8_lossy(&run(folder, &["get", key], "").stderr), "");
+    }
+}
+
+#[test]
 fn changes_of_other_processes_are_watched() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();
