@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::builder::Resettable;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -104,7 +105,7 @@ struct Flags {
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    let Arguments { command, mut flags } = Arguments::parse();
+    let Arguments { command, mut flags } = arguments();
     match command {
         None => serve(&flags),
         Some(cli::Command::Serve(flags)) => serve(&flags),
@@ -122,6 +123,17 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The arguments, or the end of the process if they are wrong or ask for help.
+fn arguments() -> Arguments {
+    let mut command = Arguments::command();
+    if std::env::var_os("WEBSTORAGE_DIR").is_some_and(|dir| dir.is_empty()) {
+        // An empty variable is an absent one, but an empty flag is a mistake.
+        let ignore = |command: clap::Command| command.mut_arg("storage_dir", |dir| dir.env(Resettable::Reset));
+        command = ignore(command).mut_subcommand("serve", ignore);
+    }
+    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 fn serve(flags: &Flags) -> ExitCode {

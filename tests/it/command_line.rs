@@ -294,6 +294,25 @@ fn what_cannot_be_shown_exactly_is_said() {
 }
 
 #[test]
+fn an_empty_variable_is_an_absent_one() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env("HOME", folder).env("WEBSTORAGE_DIR", "").env_remove("XDG_DATA_HOME").env("RUST_LOG", "");
+        command.stdin(Stdio::null()).output().expect("the program was built")
+    };
+    for arguments in [["set", "key", "value"].as_slice(), &["get", "key"], &["--no-persistent"], &["serve"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    }
+    assert!(folder.join(".local/share/webstorage/bottles").is_dir());
+    for arguments in [["get", "key", "--storage-dir", ""].as_slice(), &["--storage-dir", ""]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "a flag is not left out by mistake: {arguments:?}");
+    }
+}
+
+#[test]
 fn changes_of_other_processes_are_watched() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();
