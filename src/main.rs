@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -272,6 +273,7 @@ fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
             let file = std::fs::OpenOptions::new()
                 .append(true)
                 .create(true)
+                .mode(0o600)
                 .open(path)
                 .map_err(|error| format!("--log-file {}: {error}", path.display()))?;
             tracing_subscriber::registry().with(filter).with(layer.with_writer(std::sync::Mutex::new(file))).init();

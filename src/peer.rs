@@ -193,7 +193,12 @@ impl Peer {
     }
 
     fn handle_broken(&mut self, error: &FrameError, framing: Option<Framing>) -> Option<End> {
-        tracing::warn!(%error, "a frame cannot be read");
+        // What was sent instead of a header may be what nobody else is to see.
+        let shown: &dyn std::fmt::Display = match error {
+            FrameError::Headers(_) if !self.server.log_values => &"the frame's headers are broken",
+            error => error,
+        };
+        tracing::warn!(error = %shown, "a frame cannot be read");
         self.answer_invalid(framing, "null", Error::Parse(error.to_string()));
         if error.is_recoverable(framing) {
             return None;

@@ -313,6 +313,23 @@ fn an_empty_variable_is_an_absent_one() {
 }
 
 #[test]
+fn the_log_says_nothing_of_what_clients_send() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    for (flag, told) in [(None, false), (Some("--log-values"), true)] {
+        let log = folder.join(format!("log {told}"));
+        let mut arguments = vec!["--log-file", log.to_str().expect("the name is UTF-8")];
+        arguments.extend(flag);
+        let output = run(folder, &arguments, "Some-Header 1234 password=secret\r\n\r\n");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("secret"), "the client is told what it sent: {output:?}");
+        let logged = std::fs::read_to_string(&log).expect("the log was written");
+        assert!(logged.contains("headers are broken") && logged.contains("secret") == told, "{logged}");
+        assert_eq!(crate::folder::mode(&log), 0o600);
+    }
+}
+
+#[test]
 fn changes_of_other_processes_are_watched() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();
