@@ -94,10 +94,10 @@ struct Flags {
     /// Log keys and values as well, at level debug
     #[arg(long, action = ArgAction::SetTrue)]
     log_values: bool,
-    /// Append every message to FILE, a line of JSON each: {time, process, direction, connection, message}. It holds keys and values
+    /// Append every message to FILE, a line of JSON each: {time, process, direction, connection, message}. It holds keys and values; not together with --record
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write the conversation to FILE as a transcript, which the command replay holds again. It holds keys and values
+    /// Write the conversation to FILE as a transcript, which the command replay holds again. It holds keys and values; not together with --trace
     #[arg(long, value_name = "FILE", conflicts_with = "trace")]
     record: Option<PathBuf>,
 }

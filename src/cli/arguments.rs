@@ -49,8 +49,9 @@ pub enum Command {
         common: Common,
     },
     /// Delete the storage of an origin, also while others have it open
+    #[command(override_usage = "webstorage-server delete [OPTIONS] <ORIGIN>")]
     Delete {
-        /// The origin; it can also be named with --origin
+        /// The origin; required unless --origin names it
         #[arg(value_name = "ORIGIN", required_unless_present = "origin", conflicts_with = "origin")]
         which: Option<String>,
         #[command(flatten)]

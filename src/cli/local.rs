@@ -54,6 +54,9 @@ impl Local {
     /// Calls a method and gives its result as JSON text.
     pub fn call(&mut self, method: &str, params: &str) -> Result<String, Stop> {
         let Some(MethodCallback::Sync(callback)) = self.module.method(method) else {
+            if methods::table().iter().any(|row| row.name == method) {
+                return Err(Stop::Refused(format!("{method} is for the connection of a server, and no call of the command line")));
+            }
             let meant = methods::nearest(&self.module, method).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
             return Err(Stop::Refused(format!("there is no method {method:?}{meant}; webstorage-server schema prints all of them")));
         };

@@ -330,6 +330,25 @@ fn the_log_says_nothing_of_what_clients_send() {
 }
 
 #[test]
+fn help_says_what_is_needed_and_what_excludes_what() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let told = |arguments: &[&str]| {
+        let output = run(folder, arguments, "");
+        let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let help = told(&["delete", "--help"]);
+    assert!(help.contains("delete [OPTIONS] <ORIGIN>") && help.contains("required unless --origin names it"), "{help}");
+    let help = told(&["--help"]);
+    assert!(help.contains("not together with --record") && help.contains("not together with --trace"), "{help}");
+    for method in ["exit", "workspace/executeCommand"] {
+        let refused = told(&["call", method]);
+        assert!(refused.contains("the connection of a server") && !refused.contains("there is no method"), "{refused}");
+    }
+}
+
+#[test]
 fn changes_of_other_processes_are_watched() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();
