@@ -6,7 +6,9 @@ mod manual;
 mod print;
 mod replay;
 
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -148,7 +150,7 @@ fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Re
     let value = if let Some(value) = value {
         string(value, common)?
     } else {
-        let text = read_stream(Ok(std::io::stdin()), "standard input")?;
+        let text = read_stream(None, "standard input")?;
         string(if common.json { text.trim() } else { &text }, common)?
     };
     let storage = local.open()?;
@@ -242,7 +244,7 @@ fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, 
     let is_input = file.as_os_str() == "-";
     if is_input || is_stream(file) {
         let name = if is_input { "standard input".to_owned() } else { file.display().to_string() };
-        let text = if is_input { read_stream(Ok(std::io::stdin()), &name) } else { read_stream(std::fs::File::open(file), &name) }?;
+        let text = read_stream(if is_input { None } else { Some(file) }, &name)?;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
             return Err(Stop::Refused(format!("{name} is not JSON: {error}")));
         }
@@ -267,10 +269,12 @@ fn is_stream(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_file())
 }
 
-/// Reads the text of a stream, which may never end.
-fn read_stream(stream: std::io::Result<impl Read>, name: &str) -> Result<String, Stop> {
+/// Reads the text of a stream, which may never end: of a file, or of standard input.
+fn read_stream(file: Option<&PathBuf>, name: &str) -> Result<String, Stop> {
     const MOST: usize = 64 << 20;
     let mut bytes = Vec::new();
+    // Standard input is read by way of its file too.
+    let stream = file.map_or_else(|| std::io::stdin().as_fd().try_clone_to_owned().map(File::from), File::open);
     let read = stream.and_then(|stream| stream.take(MOST as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| Stop::Failed(format!("{name} could not be read ({error})")))?;
     if bytes.len() > MOST {

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::Resettable;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, Args, Parser};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -59,8 +58,8 @@ struct Flags {
     #[arg(long = "clientProcessId", value_name = "PID", alias = "client-process-id")]
     client_process_id: Option<i32>,
 
-    /// The directory of persistent areas [default: "webstorage" in the platform's directory for user data]
-    #[arg(long, value_name = "DIR", env = "WEBSTORAGE_DIR")]
+    /// The directory of persistent areas [env: WEBSTORAGE_DIR] [default: "webstorage" in the platform's directory for user data]
+    #[arg(long, value_name = "DIR")]
     storage_dir: Option<PathBuf>,
     /// Have no persistent areas: opening one is a NotSupportedError
     #[arg(long)]
@@ -106,7 +105,7 @@ struct Flags {
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    let Arguments { command, mut flags } = arguments();
+    let Arguments { command, mut flags } = Arguments::parse();
     match command {
         None => serve(&flags),
         Some(cli::Command::Serve(flags)) => serve(&flags),
@@ -124,17 +123,6 @@ fn main() -> ExitCode {
             }
         }
     }
-}
-
-/// The arguments, or the end of the process if they are wrong or ask for help.
-fn arguments() -> Arguments {
-    let mut command = Arguments::command();
-    if std::env::var_os("WEBSTORAGE_DIR").is_some_and(|dir| dir.is_empty()) {
-        // An empty variable is an absent one, but an empty flag is a mistake.
-        let ignore = |command: clap::Command| command.mut_arg("storage_dir", |dir| dir.env(Resettable::Reset));
-        command = ignore(command).mut_subcommand("serve", ignore);
-    }
-    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 fn serve(flags: &Flags) -> ExitCode {
@@ -245,8 +233,10 @@ fn persistence(flags: &Flags) -> Persistence {
     if flags.no_persistent {
         return Persistence::Unavailable("the server was started with --no-persistent".to_owned());
     }
-    if let Some(dir) = &flags.storage_dir {
-        return match std::path::absolute(dir) {
+    // An empty variable is an absent one, which clap would refuse as an empty flag.
+    let variable = || std::env::var_os("WEBSTORAGE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    if let Some(dir) = flags.storage_dir.clone().or_else(variable) {
+        return match std::path::absolute(&dir) {
             Ok(dir) => Persistence::In(dir),
             Err(error) => Persistence::Unavailable(format!("the storage directory {} cannot be used ({error})", dir.display())),
         };

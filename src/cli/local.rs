@@ -17,6 +17,7 @@ use webstorage_server::server::Server;
 use webstorage_server::shed::DamagedFile;
 
 use super::Stop;
+use super::print::{self, OriginRow};
 
 /// A connection in this process.
 pub struct Local {
@@ -38,6 +39,17 @@ struct Reply<'a> {
 struct Fault {
     code: i32,
     message: String,
+}
+
+/// The members that are looked for in objects.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    state: Option<&'a RawValue>,
+    #[serde(borrow)]
+    storage: Option<&'a RawValue>,
 }
 
 impl Local {
@@ -112,9 +124,9 @@ impl Local {
         let shed = self.connection.lock().existing_shed().map_err(|error| Stop::Failed(error.to_string()))?;
         let files = shed.map_or(Ok(Vec::new()), |shed| shed.damaged_files(None)).map_err(|error| Stop::Failed(error.to_string()))?;
         let report = |file: DamagedFile| {
-            let (name, path, size) = (json(&file.name), json(&file.path.to_string_lossy()), file.size);
-            let damaged = format!(r#"{{"file":{name},"path":{path},"size":{size}}}"#);
-            (name, format!(r#"{{"origin":null,"path":{path},"exists":false,"problems":[],"damaged":[{damaged}]}}"#))
+            let (name, path) = (json(&file.name), file.path.to_string_lossy());
+            let damaged = format!(r#"{{"file":{name},"path":{},"size":{}}}"#, json(&path), file.size);
+            (name, report(&path, false, "", &damaged))
         };
         Ok(files.into_iter().map(report).collect())
     }
@@ -165,25 +177,27 @@ pub fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The member of a JSON object as JSON text.
+/// One of the [members](Members) of a JSON object as JSON text.
 pub fn member(object: &str, name: &str) -> Option<String> {
-    let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
-    members.get(name).map(|value| value.get().to_owned())
+    let members: Members<'_> = serde_json::from_str(object).ok()?;
+    let member = match name {
+        "params" => members.params,
+        "state" => members.state,
+        _ => members.storage,
+    };
+    member.map(|value| value.get().to_owned())
 }
 
 /// The bottles in the result of `storage/origins`: the origin of each, or where that cannot be read what a check of
 /// the file says.
 pub fn origins(result: &str) -> Result<Vec<Result<String, String>>, Stop> {
-    #[derive(Deserialize)]
-    struct Row {
-        origin: Option<String>,
-        path: String,
-        problem: Option<String>,
-    }
-    let rows: Vec<Row> = serde_json::from_str(result).map_err(|error| Stop::Failed(error.to_string()))?;
-    let unreadable = |path: &str, problem: Option<String>| {
-        let problem = json(&problem.unwrap_or_else(|| "cannot be read".to_owned()));
-        format!(r#"{{"origin":null,"path":{},"exists":true,"problems":[{problem}],"damaged":[]}}"#, json(path))
-    };
+    let rows: Vec<OriginRow> = print::read(result)?;
+    let unreadable =
+        |path: &str, problem: Option<String>| report(path, true, &json(&problem.unwrap_or_else(|| "cannot be read".to_owned())), "");
     Ok(rows.into_iter().map(|row| row.origin.ok_or_else(|| unreadable(&row.path, row.problem))).collect())
+}
+
+/// What a check says of a file whose origin is not known.
+fn report(path: &str, exists: bool, problems: &str, damaged: &str) -> String {
+    format!(r#"{{"origin":null,"path":{},"exists":{exists},"problems":[{problems}],"damaged":[{damaged}]}}"#, json(path))
 }

@@ -30,14 +30,18 @@ struct Entry<'a> {
     value: DomString<'a>,
 }
 
+/// A bottle in the result of `storage/origins`.
 #[derive(Deserialize)]
-struct OriginRow {
-    origin: Option<String>,
+pub struct OriginRow {
+    /// Its origin, if that can be read.
+    pub origin: Option<String>,
     length: Option<u64>,
     usage: Option<u64>,
     size: u64,
-    path: String,
-    problem: Option<String>,
+    /// Its file.
+    pub path: String,
+    /// Why it cannot be read.
+    pub problem: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -234,7 +238,8 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Stop> {
+/// Reads a reply.
+pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Stop> {
     serde_json::from_str(text).map_err(|error| Stop::Failed(format!("the reply cannot be read: {error}")))
 }
 
