@@ -35,15 +35,7 @@ impl Connection {
         match self.existing_shed() {
             Ok(Some(shed)) => {
                 for bottle in shed.bottles()? {
-                    let (origin, _) = bottle.content.map_err(|mut error| {
-                        if let Error::DataCorruption { message, .. } | Error::Unknown { message, .. } | Error::NotSupported(message) =
-                            &mut error
-                        {
-                            message.push_str(" Nothing was exported; export the others by naming them.");
-                        }
-                        error
-                    })?;
-                    origins.push(Origin::parse(&origin)?);
+                    origins.push(Origin::parse(&bottle.content?.0)?);
                 }
             }
             Ok(None) | Err(Error::NotSupported(_)) => {}

@@ -77,13 +77,22 @@ fn states(connection: &mut Connection, params: &Export<'_>) -> Result<Vec<Origin
             }
         }
     }
+    let all = params.origins.is_none() && params.storages.is_none();
+    let advise = |mut error: Error| {
+        if let Error::DataCorruption { message, .. } | Error::Unknown { message, .. } | Error::NotSupported(message) = &mut error
+            && all
+        {
+            message.push_str(" Nothing was exported; export the others by naming them.");
+        }
+        error
+    };
     let origins = match (&params.origins, &params.storages) {
         (Some(origins), _) => origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<Vec<_>>>()?,
         (None, Some(_)) => Vec::new(),
-        (None, None) => connection.known_origins()?,
+        (None, None) => connection.known_origins().map_err(advise)?,
     };
     for origin in origins {
-        let new = connection.origin_state(&origin)?;
+        let new = connection.origin_state(&origin).map_err(advise)?;
         progress(connection, params.work_done_token, "report", format_args!("{origin}"));
         match states.iter_mut().find(|state| state.origin == new.origin) {
             None => states.push(new),

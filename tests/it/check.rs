@@ -70,6 +70,22 @@ fn one_unreadable_file_does_not_hide_the_others() {
 }
 
 #[test]
+fn an_export_that_meets_damage_says_how_to_have_the_others() {
+    let (folder, temporary) = two_bottles();
+    assert_eq!(run(&temporary, &["set", "long", "--origin", A], &"v".repeat(100_000)).status.code(), Some(0));
+    let file = folder.bottle(A);
+    let mut bytes = fs::read(&file).expect("the file is ours");
+    let (from, to) = (bytes.len() / 8192 * 4096, bytes.len() - 4096);
+    bytes[from..to].fill(0xA5);
+    fs::write(&file, bytes).expect("the file is ours");
+    let (_, err) = output(&temporary, &["export"], 4);
+    assert!(err.contains(file.to_str().expect("the name is UTF-8")) && err.contains("export the others by naming them"), "{err}");
+    output(&temporary, &["export", B], 0);
+    let (_, err) = output(&temporary, &["export", A], 4);
+    assert!(!err.contains("the others"), "{err}");
+}
+
+#[test]
 fn one_origin_that_is_refused_does_not_hide_the_others() {
     let (folder, temporary) = two_bottles();
     let database = rusqlite::Connection::open(folder.bottle(A)).expect("it is a database");
