@@ -232,8 +232,8 @@ fn export(
     }
     let params = format!("{{{}}}", params.join(","));
     let exported = local.call("storage/export", &params)?;
-    match local::member(&exported, "state") {
-        Some(state) => printer.line(&state),
+    match local::members(&exported).state {
+        Some(state) => printer.line(state.get()),
         None => Ok(()),
     }
 }
@@ -305,13 +305,14 @@ fn watch(local: &mut Local, prefix: Option<&str>, count: Option<u64>, printer: &
 fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>) -> Result<(), Stop> {
     let all = which.is_empty();
     let origins = if all { local::origins(&local.call("storage/origins", "{}")?)? } else { which.iter().cloned().map(Ok).collect() };
-    let (mut sound, mut failed, mut reports) = (true, None, String::new());
+    let (mut sound, mut failed, mut shown) = (true, None, Vec::new());
     for origin in origins {
         let report = origin.map_or_else(Ok, |origin| local.call("storage/check", &format!("[{}]", json(&origin))));
         match report {
             Ok(report) => {
-                sound &= printer.checked(&report)?;
-                reports.push_str(&report);
+                let checked = printer.checked(&report)?;
+                sound &= checked.problems.is_empty();
+                shown.extend(checked.damaged.into_iter().map(|damaged| damaged.file));
             }
             // What cannot be checked does not hide the others.
             Err(stop) => {
@@ -322,8 +323,8 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
         }
     }
     if all {
-        let missing = local.damaged_files()?.into_iter().filter(|(name, _)| !reports.contains(name));
-        missing.into_iter().try_for_each(|(_, report)| printer.checked(&report).map(drop))?;
+        let mut others = local.damaged_files()?.into_iter().filter(|(name, _)| !shown.contains(name));
+        others.try_for_each(|(_, report)| printer.checked(&report).map(drop))?;
     }
     match failed {
         Some(stop) => Err(stop),

@@ -3,8 +3,8 @@
 //! A tour, in the order in which a request passes:
 //!
 //! 1. [`transport`] gives a connection its [`input`] and [`output`]; [`background`] waits for signals beside it.
-//! 2. [`peer`] is the loop of one connection of the [`server`]: it lets [`frame`] divide the bytes, [`message`] (with [`scan`] for
-//!    the usual ones) tell what each is, and runs the method.
+//! 2. [`peer`] is the loop of one connection of the [`server`]: it lets [`frame`] divide the bytes, [`message`] (with
+//!    [`scan`] for the usual ones) tell what each is, and runs the method.
 //! 3. [`methods`] is the one table of methods. Their wire types are [`protocol`]'s, [`params`] parses them and
 //!    [`reply`] writes the results; [`openrpc`] describes them all.
 //!    While a call waits for another process, [`cancellation`] looks whether its client still wants it.

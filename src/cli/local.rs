@@ -41,15 +41,18 @@ struct Fault {
     message: String,
 }
 
-/// The members that are looked for in objects.
-#[derive(Deserialize)]
-struct Members<'a> {
+/// The members that are looked for in JSON objects, as JSON text.
+#[derive(Default, Deserialize)]
+pub struct Members<'a> {
+    /// Those of a notification.
     #[serde(borrow)]
-    params: Option<&'a RawValue>,
+    pub params: Option<&'a RawValue>,
+    /// What was exported.
     #[serde(borrow)]
-    state: Option<&'a RawValue>,
+    pub state: Option<&'a RawValue>,
+    /// The handle in a result or in params.
     #[serde(borrow)]
-    storage: Option<&'a RawValue>,
+    pub storage: Option<&'a RawValue>,
 }
 
 impl Local {
@@ -101,7 +104,7 @@ impl Local {
             )));
         }
         let opened = self.call("storage/open", "[true]")?;
-        let storage = member(&opened, "storage").and_then(|storage| storage.parse().ok());
+        let storage = members(&opened).storage.and_then(|storage| storage.get().parse().ok());
         let storage = storage.ok_or_else(|| Stop::Failed("opening gave no handle".to_owned()))?;
         self.opened = Some(storage);
         Ok(storage)
@@ -124,9 +127,10 @@ impl Local {
         let shed = self.connection.lock().existing_shed().map_err(|error| Stop::Failed(error.to_string()))?;
         let files = shed.map_or(Ok(Vec::new()), |shed| shed.damaged_files(None)).map_err(|error| Stop::Failed(error.to_string()))?;
         let report = |file: DamagedFile| {
-            let (name, path) = (json(&file.name), file.path.to_string_lossy());
-            let damaged = format!(r#"{{"file":{name},"path":{},"size":{}}}"#, json(&path), file.size);
-            (name, report(&path, false, "", &damaged))
+            let path = file.path.to_string_lossy();
+            let damaged = format!(r#"{{"file":{},"path":{},"size":{}}}"#, json(&file.name), json(&path), file.size);
+            let report = report(&path, false, "", &damaged);
+            (file.name, report)
         };
         Ok(files.into_iter().map(report).collect())
     }
@@ -151,7 +155,7 @@ impl Local {
         let params = params.trim();
         match params.strip_prefix('{') {
             Some("}") => self.call(method, &format!("{{\"storage\":{storage}}}")),
-            Some(rest) if member(params, "storage").is_none() => self.call(method, &format!("{{\"storage\":{storage},{rest}")),
+            Some(rest) if members(params).storage.is_none() => self.call(method, &format!("{{\"storage\":{storage},{rest}")),
             _ => self.call(method, params),
         }
     }
@@ -162,7 +166,7 @@ impl Local {
         if self.notifications.read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        Ok(member(&line, "params"))
+        Ok(members(&line).params.map(|params| params.get().to_owned()))
     }
 }
 
@@ -177,15 +181,9 @@ pub fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// One of the [members](Members) of a JSON object as JSON text.
-pub fn member(object: &str, name: &str) -> Option<String> {
-    let members: Members<'_> = serde_json::from_str(object).ok()?;
-    let member = match name {
-        "params" => members.params,
-        "state" => members.state,
-        _ => members.storage,
-    };
-    member.map(|value| value.get().to_owned())
+/// The members of a JSON object that are looked for; none of text that is no object.
+pub fn members(object: &str) -> Members<'_> {
+    serde_json::from_str(object).unwrap_or_default()
 }
 
 /// The bottles in the result of `storage/origins`: the origin of each, or where that cannot be read what a check of

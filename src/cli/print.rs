@@ -74,18 +74,23 @@ struct ImportedArea {
     removed: u64,
 }
 
+/// The result of `storage/check`.
 #[derive(Deserialize)]
-struct Checked {
+pub struct Checked {
     origin: Option<String>,
     path: String,
     exists: bool,
-    problems: Vec<String>,
-    damaged: Vec<Damaged>,
+    /// What is wrong with the storage.
+    pub problems: Vec<String>,
+    /// What was found damaged before and moved aside.
+    pub damaged: Vec<Damaged>,
 }
 
+/// A file that was moved aside.
 #[derive(Deserialize)]
-struct Damaged {
-    file: String,
+pub struct Damaged {
+    /// Its name.
+    pub file: String,
 }
 
 impl<W: Write> Printer<W> {
@@ -182,15 +187,15 @@ impl<W: Write> Printer<W> {
 
     /// Prints the result of `storage/import`.
     pub fn imported(&mut self, result: &str) -> Result<(), Stop> {
-        let mut import: Import<'_> = read(result)?;
+        let import: Import<'_> = read(result)?;
         let areas = import.areas.iter().map(|area| read(area.get())).collect::<Result<Vec<ImportedArea>, Stop>>()?;
         // What was put into a session area ends with the command, so that it is as if it had been left alone.
         if self.json {
-            let mut persistent = areas.iter().map(|area| area.persistent);
-            import.areas.retain(|_| persistent.next().unwrap_or(true));
-            import.ignored.extend(areas.iter().filter(|area| !area.persistent).map(|area| format!("sessionStorage of {}", area.origin)));
-            let kept: Vec<&str> = import.areas.iter().map(|area| area.get()).collect();
-            let (kept, ignored) = (kept.join(","), serde_json::json!(import.ignored));
+            let (kept, left): (Vec<_>, Vec<_>) = import.areas.iter().zip(&areas).partition(|(_, area)| area.persistent);
+            let kept: Vec<&str> = kept.into_iter().map(|(text, _)| text.get()).collect();
+            let left = left.into_iter().map(|(_, area)| format!("sessionStorage of {}", area.origin));
+            let ignored: Vec<String> = import.ignored.into_iter().chain(left).collect();
+            let (kept, ignored) = (kept.join(","), serde_json::json!(ignored));
             return self.line(&format!(r#"{{"dryRun":{},"areas":[{kept}],"ignored":{ignored}}}"#, import.dry_run));
         }
         let width = areas.iter().map(|area| area.origin.chars().count()).max().unwrap_or(0);
@@ -212,12 +217,12 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
-    /// Prints the result of `storage/check`, and says whether all is well.
-    pub fn checked(&mut self, result: &str) -> Result<bool, Stop> {
+    /// Prints the result of `storage/check`, and gives it.
+    pub fn checked(&mut self, result: &str) -> Result<Checked, Stop> {
         let checked: Checked = read(result)?;
         if self.json {
             self.line(result)?;
-            return Ok(checked.problems.is_empty());
+            return Ok(checked);
         }
         // A file whose origin is not known stands for itself.
         let origin = self.key(checked.origin.as_ref().unwrap_or(&checked.path), 0);
@@ -230,7 +235,7 @@ impl<W: Write> Printer<W> {
             let file = checked.origin.as_ref().map_or(String::new(), |_| format!(": {}", damaged.file));
             writeln!(self.out, "{origin}  found damaged before{file}")?;
         }
-        Ok(checked.problems.is_empty())
+        Ok(checked)
     }
 
     fn key(&self, text: &str, width: usize) -> String {

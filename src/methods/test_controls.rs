@@ -39,8 +39,7 @@ fn rule(
         let Some(row) = table.iter().find(|row| row.name == method && row.name.starts_with("storage/")) else {
             return Err(Error::param("method", format_args!("expected the name of a storage method, found {method:?}")));
         };
-        let has_key = || (row.params)(&mut SchemaGenerator::default()).pointer("/properties/key").is_some();
-        if key.is_some() && !has_key() {
+        if key.is_some() && (row.params)(&mut SchemaGenerator::default()).pointer("/properties/key").is_none() {
             return Err(Error::param(
                 "key",
                 format_args!("{method} has no param of that name, so no call would be concerned; leave it out"),

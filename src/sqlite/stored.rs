@@ -66,6 +66,7 @@ impl Database {
         // Memory as large as the value would have to be zeroed first, which costs more than to copy each piece again.
         let mut value = Vec::with_capacity(stored.len());
         stored.for_each_piece(|piece| value.extend_from_slice(piece))?;
+        // A small one was looked at when it was found.
         if matches!(stored, Stored::Large(_)) {
             self.string(&value)?;
         }
