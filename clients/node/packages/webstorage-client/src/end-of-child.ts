@@ -1,11 +1,13 @@
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { FIELD, statOf } from "./proc.js";
+import { sleep } from "./sleep.js";
+
+// Fake timers of tests replace the global; the one of load time is the real one.
+const { performance } = globalThis;
 
 // A process that is ending has closed its output a moment before its end can be seen, in milliseconds.
 const MOMENT = 500;
-
-const sleeping = new Int32Array(new SharedArrayBuffer(4));
 
 function signalName(number: number): string {
   const [name] = Object.entries(constants.signals).find(([, value]) => value === number) ?? [`signal ${number}`];
@@ -28,6 +30,6 @@ export function endOfChild(child: ChildProcess): string | undefined {
       return (status & 0x7f) === 0 ? `exit code ${status >> 8}` : signalName(status & 0x7f);
     }
     if (performance.now() > end) return undefined;
-    Atomics.wait(sleeping, 0, 0, 1);
+    sleep(1);
   }
 }

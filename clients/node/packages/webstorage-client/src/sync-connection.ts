@@ -4,6 +4,7 @@ import { closedFailure, failureFrom, notAServer, StorageFailure, type RpcError }
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
 import { LineDecoder, messageIn, noMessage } from "./lines.js";
 import { watchOutput } from "./output-watch.js";
+import { sleep } from "./sleep.js";
 import { watch, type Watch } from "./watchdog.js";
 
 // Fake timers of tests replace the globals; the ones of load time are the real ones.
@@ -97,10 +98,9 @@ function valueOf(json: string): unknown {
   return JSON.parse(json);
 }
 
-const waiting = new Int32Array(new SharedArrayBuffer(4));
 /** Sleeps for a moment that grows with the number of vain attempts: 10 µs to 1 ms. */
 function pause(attempt: number): void {
-  Atomics.wait(waiting, 0, 0, Math.min(1, 0.01 * 1.2 ** Math.min(attempt, 40)));
+  sleep(Math.min(1, 0.01 * 1.2 ** Math.min(attempt, 40)));
 }
 
 /**
