@@ -49,7 +49,29 @@ local function wait_for(timeout, what, start)
   return result
 end
 
---- Fails every call that has no reply yet, because none can come any more.
+--- Refuses options that nobody reads: a misspelt one would otherwise have no effect, and nobody would hear of it. The
+--- result is an error, or nil.
+local function refused(what, options, known)
+  if type(options) ~= 'table' then
+    return new_error('TypeError', ('%s: the options must be a table, not %s'):format(what, type(options)))
+  end
+  for name in pairs(options) do
+    if not vim.tbl_contains(known, name) then
+      local message = '%s: there is no option %s; the options are %s. Nothing was done.'
+      return new_error('TypeError', message:format(what, vim.inspect(name), table.concat(known, ', ')))
+    end
+  end
+end
+
+--- Gives `err` to the callback if there is one, and else raises it. What calls this does nothing more.
+local function refuse(err, callback)
+  if not callback then
+    error(err)
+  end
+  vim.schedule_wrap(callback)(err)
+end
+
+--- Fails every call that has no reply yet, because none can come.
 function Connection:_end(message, name)
   if self.ended then
     return
@@ -152,9 +174,14 @@ end
 --- @param callback fun(err: table?, connection: webstorage.Connection?)?
 function M.connect(options, callback)
   options = options or {}
+  local wrong = refused('connect', options, { 'cmd', 'storage_dir', 'origin', 'quota', 'timeout', 'on_exit' })
+  if wrong then
+    return refuse(wrong, callback)
+  end
   local cmd = options.cmd or { 'webstorage-server' }
   local self = setmetatable({
     timeout = options.timeout or 10000,
+    origin = options.origin,
     pending = {},
     listeners = {},
     next_id = 1,
@@ -248,9 +275,20 @@ end
 
 --- Opens an area.
 ---
---- Options: `persistent` (boolean: shared and kept, or of this connection only), and optionally `origin`,
---- `quota` (bytes) and `url` (told to others with each change).
+--- Options: `persistent` (boolean: shared and kept, or of this connection only); `origin`, whose area it is, which a
+--- persistent area needs unless `connect` was given one; and optionally `quota` (bytes) and `url` (told to others with
+--- each change).
 function Connection:open(options, callback)
+  local wrong = refused('open', options, { 'persistent', 'origin', 'quota', 'url' })
+  if not wrong and type(options.persistent) ~= 'boolean' then
+    wrong = new_error('TypeError', 'open: the option persistent must be true (shared and kept) or false (of this connection only)')
+  elseif not wrong and options.persistent and not (options.origin or self.origin) then
+    -- The server's default origin is everybody's.
+    wrong = new_error('TypeError', "open: a persistent area needs an origin of its own, such as 'https://my-plugin.example'")
+  end
+  if wrong then
+    return refuse(wrong, callback)
+  end
   local function area(result)
     return setmetatable({
       connection = self,
@@ -412,6 +450,10 @@ end
 --- The result is a subscription with `sequence`, `gap` and `:stop(callback?)`.
 function Area:subscribe(listener, options, callback)
   options = options or {}
+  local wrong = refused('subscribe', options, { 'keys', 'prefix', 'values', 'since', 'include_self', 'on_overflow' })
+  if wrong then
+    return refuse(wrong, callback)
+  end
   local connection = self.connection
   local params = {
     storage = self.storage,

@@ -64,6 +64,30 @@ local function is_running(pid)
   return state ~= 'Z'
 end
 
+check('options that nobody reads, and persistent areas without an origin, are refused', function()
+  local servers = #servers_of(vim.fn.getpid())
+  local function refuses(err, ...)
+    equal(err.name, 'TypeError')
+    for _, part in ipairs({ ... }) do
+      assert(err.message:find(part, 1, true), err.message)
+    end
+  end
+  refuses(failure(function() webstorage.connect({ cmd = { server }, orign = 'https://a.test' }) end), '"orign"', 'origin')
+  refuses(failure(function() connection:open({ persistent = false, orign = 'https://a.test' }) end), '"orign"', 'origin')
+  refuses(failure(function() area:subscribe(print, { key = 'a' }) end), '"key"', 'keys')
+  refuses(failure(function() connection:open() end), 'table')
+  refuses(failure(function() connection:open({ origin = 'https://a.test' }) end), 'persistent')
+  refuses(failure(function() connection:open({ persistent = true }) end), 'origin')
+  local told
+  connection:open({ persistent = true }, function(err) told = err end)
+  wait('the error', function() return told end)
+  refuses(told, 'origin')
+  equal(#servers_of(vim.fn.getpid()), servers)
+  local own = webstorage.connect({ cmd = { server }, origin = 'https://own.test' })
+  equal(own:open({ persistent = true }).origin, 'https://own.test')
+  own:stop()
+end)
+
 check('every function of an area, waiting', function()
   local session = connection:open({ persistent = false })
   equal(session.origin, 'http://localhost')
