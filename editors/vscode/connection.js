@@ -13,6 +13,10 @@ class StorageError extends Error {
   }
 }
 
+function toStorageError({ code, message, data }) {
+  return new StorageError(data?.name ?? 'Error', message, code, data);
+}
+
 /** Calls `onMessage` for each message of `stream`: Content-Length headers, then JSON in UTF-8. */
 function readMessages(stream, onMessage) {
   let chunks = [];
@@ -87,9 +91,13 @@ class Connection {
   #end(name, message) {
     if (this.ended) return;
     this.ended = new StorageError(name, message);
+    this.#failPending(this.ended);
+  }
+
+  #failPending(error) {
     for (const { reject, timer } of this.pending.values()) {
       clearTimeout(timer);
-      reject(this.ended);
+      reject(error);
     }
     this.pending.clear();
   }
@@ -99,12 +107,17 @@ class Connection {
       this.listeners.get(params?.subscription)?.(method, params);
       return;
     }
+    if (error && (id === null || id === undefined)) {
+      // The server could not read a message, so that it cannot say whose reply this is. Nobody is left waiting for one.
+      this.#failPending(toStorageError(error));
+      return;
+    }
     const call = this.pending.get(id);
     if (!call) return;
     this.pending.delete(id);
     clearTimeout(call.timer);
     if (error) {
-      call.reject(new StorageError(error.data?.name ?? 'Error', error.message, error.code, error.data));
+      call.reject(toStorageError(error));
     } else {
       // Before the next message is looked at, which may be an event that needs what this one brings.
       call.received?.(result);

@@ -38,14 +38,36 @@ async function connected() {
   return connecting;
 }
 
+const OPTIONS = ['persistent', 'origin', 'quota', 'url'];
+
+/** Refuses what nobody reads: a misspelt option would otherwise have no effect, and nobody would hear of it. */
+function checkOptions(options) {
+  if (options === null || typeof options !== 'object') {
+    throw new TypeError('open: an object is expected, such as { persistent: true, origin: "vscode-extension://publisher.name" }');
+  }
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.includes(name)) throw new TypeError(`open: there is no option ${JSON.stringify(name)}; the options are ${OPTIONS.join(', ')}`);
+  }
+  if (typeof options.persistent !== 'boolean') {
+    throw new TypeError('open: the option persistent must be true (shared by all windows, and kept) or false (of this window only)');
+  }
+  // The server's default origin is everybody's.
+  if (options.persistent && !options.origin) {
+    throw new TypeError('open: a persistent area needs an origin of its own, such as "vscode-extension://publisher.name"');
+  }
+}
+
 /** Called by VS Code before the extension's API is used. */
 function activate() {
   return {
     /**
      * Opens an area: `persistent` (shared by all windows and programs, and kept) or of this window only; `origin`, such
-     * as `vscode-extension://publisher.name`; optionally `quota` in bytes and `url`, which others are told with changes.
+     * as `vscode-extension://publisher.name`, which a persistent area needs; optionally `quota` in bytes and `url`, which
+     * others are told with changes.
      */
-    async open({ persistent, origin, quota, url }) {
+    async open(options) {
+      checkOptions(options);
+      const { persistent, origin, quota, url } = options;
       const connection = await connected();
       return new Area(connection, await connection.call('storage/open', { persistent, origin, quota, url }));
     },

@@ -84,6 +84,14 @@ async function main() {
     }
   });
 
+  await check('options that nobody reads, and persistent areas without an origin, are refused', async () => {
+    const refused = (options, message) => assert.rejects(async () => api.open(options), { name: 'TypeError', message });
+    await refused(undefined, /an object is expected/);
+    await refused({ persistent: false, orign: 'https://a.test' }, /"orign".*origin/);
+    await refused({ origin: 'https://a.test' }, /persistent must be true .* or false/);
+    await refused({ persistent: true }, /needs an origin/);
+  });
+
   await check('every member of an area', async () => {
     const session = await api.open({ persistent: false });
     assert.equal(session.origin, 'http://localhost');
@@ -269,6 +277,23 @@ async function main() {
     settings.timeout = 200;
     await assert.rejects(api.open({ persistent: false }), { name: 'TimeoutError' });
     assert.doesNotMatch(spawnSync('ps', ['-o', 'comm=', '--ppid', String(process.pid)], { encoding: 'utf8' }).stdout, /sleep/);
+  });
+
+  await check('an error without an id fails what waits, instead of leaving it to its time-out', async () => {
+    const answers = ({ id, method }) =>
+      method === 'initialize' ? { id, result: { capabilities: {} } } : { id: null, error: { code: -32700, message: 'not UTF-8' } };
+    const program = `
+      const { readMessages } = require(${JSON.stringify(require.resolve('../connection'))});
+      const answers = ${answers};
+      readMessages(process.stdin, (message) => {
+        if (message.id === undefined) return;
+        const reply = JSON.stringify({ jsonrpc: '2.0', ...answers(message) });
+        process.stdout.write('Content-Length: ' + reply.length + '\\r\\n\\r\\n' + reply);
+      });`;
+    Object.assign(settings, { serverPath: process.execPath, serverArguments: ['-e', program], timeout: 10 * limit });
+    const opening = [api.open({ persistent: false }), api.open({ persistent: false })];
+    for (const open of opening) await assert.rejects(open, { name: 'Error', code: -32700, message: 'not UTF-8' });
+    await extension.deactivate();
   });
 
   await check('with the right setting the next opening works', async () => {
