@@ -51,6 +51,8 @@
             :documentation "What is to be called after that, the newest first.")
    (calling :initform nil :accessor webstorage--calling)
    (process :initform nil :accessor webstorage-connection-process)
+   (origin :initform nil :accessor webstorage--origin
+           :documentation "That of areas which are opened without one.")
    (on-exit :initform nil :accessor webstorage--on-exit)
    (stopping :initform nil :accessor webstorage--stopping)
    (ended :initform nil :accessor webstorage--ended
@@ -264,6 +266,13 @@ RECEIVED makes the result of the reply."
                                                    (format "*%s stderr*" name)))))))
          (reader (get-buffer-process (jsonrpc-stderr-buffer connection))))
     (setf (webstorage-connection-process connection) process)
+    ;; jsonrpc.el tells the user of every end, also of one that was asked for.
+    (add-function :around (process-sentinel process)
+                  (lambda (sentinel process change)
+                    (let* ((stopping (webstorage--stopping connection))
+                           (inhibit-message (or stopping inhibit-message))
+                           (message-log-max (and (not stopping) message-log-max)))
+                      (funcall sentinel process change))))
     (set-process-query-on-exit-flag reader nil)
     (set-process-sentinel reader #'ignore)
     (unless webstorage--reads-nul
@@ -303,6 +312,7 @@ connection."
   (let* ((connection (webstorage--start command))
          (start
           (lambda (done)
+            (setf (webstorage--origin connection) origin)
             (webstorage--call
              connection :initialize
              (list :processId (emacs-pid)
@@ -368,8 +378,15 @@ Return the exit code of the server."
 (cl-defun webstorage-open (connection &key persistent origin quota url callback)
   "Open an area on CONNECTION.
 It is shared and kept if PERSISTENT, else of this connection only.  ORIGIN
-is whose area it is, QUOTA its new quota in bytes, and URL what others are
+is whose area it is; a persistent one needs it, unless `webstorage-connect'
+was given one.  QUOTA is its new quota in bytes, and URL what others are
 told with each change.  CALLBACK is as in all functions."
+  ;; The server's default origin is everybody's.
+  (when (and persistent (not (or origin (webstorage--origin connection))))
+    (signal 'webstorage-error
+            (webstorage--error
+             "TypeError"
+             "A persistent area needs an :origin of its own, such as \"https://my-package.example\"")))
   (webstorage--request
    connection :storage/open
    (append (list :persistent (if persistent t :json-false))

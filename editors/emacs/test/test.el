@@ -315,6 +315,35 @@
     (wanted "words" (webstorage-get-item test-area "last"))
     (wanted "InvalidStateError" (car (failure-of (lambda () (webstorage-length persistent)))))))
 
+(check "stopping says nothing to the user, an end that nobody asked for does"
+  (cl-flet ((said (end)
+              (with-current-buffer (get-buffer-create "*Messages*")
+                (let ((connection (webstorage-connect))
+                      (inhibit-read-only t))
+                  ;; Emacs counts equal messages instead of adding them.
+                  (erase-buffer)
+                  (funcall end connection)
+                  (wait-until "the end of the server"
+                              (lambda () (webstorage--ended connection)))
+                  (buffer-string)))))
+    (let ((message-log-max t))
+      (wanted "" (said #'webstorage-stop))
+      (wanted t (and (string-search "Server exited"
+                                    (said (lambda (connection)
+                                            (signal-process (webstorage-connection-process connection)
+                                                            'SIGKILL))))
+                     t)))))
+
+(check "a persistent area without an origin, and keywords that do not exist, are refused"
+  (wanted "TypeError" (car (failure-of (lambda () (webstorage-open test-connection :persistent t)))))
+  (wanted "Keyword argument :orign"
+          (condition-case failure
+              (progn (webstorage-open test-connection :persistent t :orign "https://a.test") nil)
+            (error (substring (cadr failure) 0 23))))
+  (let ((own (webstorage-connect :origin "https://own.test")))
+    (wanted "https://own.test" (webstorage-area-origin (webstorage-open own :persistent t)))
+    (webstorage-stop own)))
+
 (check "quitting Emacs carries out what was sent and leaves no server behind"
   (let ((pid (there test-other '(progn
                              (dotimes (i 200)
