@@ -14,6 +14,9 @@ let g:webstorage_timeout = get(g:, 'webstorage_timeout', 10000)
 " The connections whose servers run, by process id.
 let s:connections = {}
 
+" The ids of calls that wait; those that Vim gives to calls with a callback are small.
+let s:last_id = 1000000000
+
 function s:Error(name, message, ...) abort
   return {'name': a:name, 'message': a:message, 'code': get(a:, 1, v:null), 'data': get(a:, 2, {})}
 endfunction
@@ -35,7 +38,8 @@ function s:ErrorOf(reply) abort
     return v:null
   endif
   let data = get(a:reply.error, 'data', {})
-  return s:Error(get(data, 'name', 'Error'), a:reply.error.message, a:reply.error.code, data)
+  let name = get(a:reply.error, 'name', get(data, 'name', 'Error'))
+  return s:Error(name, a:reply.error.message, a:reply.error.code, data)
 endfunction
 
 " Waits until Vim knows how the server ended and what it said last, which can come after the end of its output.
@@ -47,53 +51,126 @@ function s:AwaitEnd(connection) abort
   endwhile
 endfunction
 
-" Calls a method and waits; returns its error or v:null, and its result.
-function s:Evaluate(connection, method, params) abort
+" Calls a method and waits; returns its error or v:null, and what Received, unless it is v:null, makes of its result.
+" A server that is asked again within microseconds is still awake, so that the usual way through here is short.
+function s:Evaluate(connection, method, params, Received) abort
   if a:connection.ended
     return [s:Error('InvalidStateError', s:Ended(a:connection)), v:null]
   endif
+  let s:last_id += 1
+  let id = s:last_id
   let start = reltime()
-  let reply = ch_evalexpr(a:connection.job, {'method': a:method, 'params': a:params}, {'timeout': g:webstorage_timeout})
-  if type(reply) == v:t_dict && has_key(reply, 'id')
-    let error = s:ErrorOf(reply)
-    return [error, error is v:null ? reply.result : v:null]
-  elseif reltimefloat(reltime(start)) * 1000 < g:webstorage_timeout
-    " No reply before the time was up: there is nobody to give one any more.
-    call s:AwaitEnd(a:connection)
-    return [s:Error('InvalidStateError', s:Ended(a:connection)), v:null]
+  call ch_sendexpr(a:connection.job, {'id': id, 'method': a:method, 'params': a:params})
+  " Vim's own waiting, ch_evalexpr(), cannot be ended by an error without an id.
+  let message = ch_read(a:connection.job, {'timeout': g:webstorage_timeout})
+  if type(message) != v:t_dict || get(message, 'id') isnot# id
+    let message = s:AwaitReply(a:connection, a:method, id, message, start)
   endif
-  return [s:Error('TimeoutError', printf('%s had no reply within %d ms; it may still take effect', a:method, g:webstorage_timeout)), v:null]
+  if has_key(message, 'error')
+    let outcome = [s:ErrorOf(message), v:null]
+  else
+    let outcome = [v:null, a:Received is v:null ? message.result : a:Received(message.result)]
+  endif
+  if !empty(a:connection.read)
+    " What came for others in the meantime comes after this reply.
+    call s:DeliverRead(a:connection)
+  endif
+  return outcome
+endfunction
+
+" Waits on for the reply to the call with this id, and keeps what comes for others. `message` is what came first. Where no
+" reply can come the result is one that says so.
+function s:AwaitReply(connection, method, id, message, start) abort
+  let message = a:message
+  while type(message) == v:t_dict
+    if get(message, 'id') is# a:id
+      return message
+    elseif s:IsUnread(message)
+      call s:FailPending(a:connection, s:ErrorOf(message))
+      return message
+    endif
+    call add(a:connection.read, message)
+    let left = s:Left(a:start)
+    let message = left > 0 ? ch_read(a:connection.job, {'timeout': left}) : ''
+  endwhile
+  if s:Left(a:start) > 0
+    " No message before the time was up: there is nobody to send one any longer.
+    call s:AwaitEnd(a:connection)
+    return {'error': s:Error('InvalidStateError', s:Ended(a:connection))}
+  endif
+  return {'error': s:Error('TimeoutError', printf('%s had no reply within %d ms; it may still take effect', a:method, g:webstorage_timeout))}
+endfunction
+
+" The milliseconds that a call which began at `start` still waits.
+function s:Left(start) abort
+  return g:webstorage_timeout - float2nr(reltimefloat(reltime(a:start)) * 1000)
+endfunction
+
+" Whether the server says that it could not read a message. It cannot say whose reply this is.
+function s:IsUnread(message) abort
+  return has_key(a:message, 'error') && get(a:message, 'id', v:null) is v:null
+endfunction
+
+" Fails every call that has no reply yet.
+function s:FailPending(connection, error) abort
+  for id in sort(keys(a:connection.pending), 'N')
+    call remove(a:connection.pending, id).Callback(a:error, v:null)
+  endfor
+endfunction
+
+" Delivers, in their order, the messages that came while a call waited.
+function s:DeliverRead(connection) abort
+  while !empty(a:connection.read) && !a:connection.delivering
+    let a:connection.delivering = v:true
+    try
+      call s:Deliver(a:connection, remove(a:connection.read, 0))
+    catch
+      " A listener that fails must not make the call fail that happened to wait.
+      echohl ErrorMsg | echomsg v:exception | echohl None
+    finally
+      let a:connection.delivering = v:false
+    endtry
+  endwhile
+endfunction
+
+function s:Deliver(connection, message) abort
+  if has_key(a:message, 'method')
+    call s:Notified(a:connection, a:message)
+  elseif s:IsUnread(a:message)
+    call s:FailPending(a:connection, s:ErrorOf(a:message))
+  elseif has_key(a:connection.pending, get(a:message, 'id', ''))
+    let call = remove(a:connection.pending, a:message.id)
+    let error = s:ErrorOf(a:message)
+    call call.Callback(error, error is v:null ? (call.Received is v:null ? a:message.result : call.Received(a:message.result)) : v:null)
+  endif
+endfunction
+
+" Vim has read a message: those that were read before it come first.
+function s:Came(connection, channel, message) abort
+  call add(a:connection.read, a:message)
+  call s:DeliverRead(a:connection)
 endfunction
 
 " Calls a method. With a callback this returns at once, else it waits and returns the result.
 function s:Call(connection, method, params, callbacks, ...) abort
-  let Received = get(a:, 1, {result -> result})
+  let Received = get(a:, 1, v:null)
   if empty(a:callbacks)
-    let [error, result] = s:Evaluate(a:connection, a:method, a:params)
+    let [error, result] = s:Evaluate(a:connection, a:method, a:params, Received)
     if error isnot v:null
       call s:Throw(error)
     endif
-    return Received(result)
+    return result
   endif
   let Callback = a:callbacks[0]
   if a:connection.ended
     call timer_start(0, {-> Callback(s:Error('InvalidStateError', s:Ended(a:connection)), v:null)})
     return
   endif
-  let request = ch_sendexpr(a:connection.job, {'method': a:method, 'params': a:params}, {'callback': function('s:Replied', [a:connection, Received, Callback])})
-  let a:connection.pending[request.id] = Callback
+  let request = ch_sendexpr(a:connection.job, {'method': a:method, 'params': a:params}, {'callback': function('s:Came', [a:connection])})
+  let a:connection.pending[request.id] = {'Received': Received, 'Callback': Callback}
 endfunction
 
-function s:Replied(connection, Received, Callback, channel, reply) abort
-  if !has_key(a:connection.pending, a:reply.id)
-    return
-  endif
-  call remove(a:connection.pending, a:reply.id)
-  let error = s:ErrorOf(a:reply)
-  call a:Callback(error, error is v:null ? a:Received(a:reply.result) : v:null)
-endfunction
-
-function s:Notified(connection, channel, message) abort
+function s:Notified(connection, message) abort
   let params = get(a:message, 'params', {})
   let listener = get(a:connection.listeners, get(params, 'subscription', -1), {})
   if empty(listener)
@@ -109,10 +186,9 @@ function s:Exited(connection, job, code) abort
   let a:connection.code = a:code
   let a:connection.ended = v:true
   silent! call remove(s:connections, a:connection.pid)
+  call s:DeliverRead(a:connection)
   let error = s:Error('InvalidStateError', s:Ended(a:connection))
-  for id in sort(keys(a:connection.pending), 'N')
-    call remove(a:connection.pending, id)(error, v:null)
-  endfor
+  call s:FailPending(a:connection, error)
   if !a:connection.stopping && has_key(a:connection, 'OnExit')
     call a:connection.OnExit(error.message)
   endif
@@ -122,19 +198,29 @@ function s:Told(connection, channel, line) abort
   let a:connection.told = strcharpart(a:connection.told .. a:line .. ' ', 0, 2000)
 endfunction
 
+" Refuses options that nobody reads: a misspelt one would otherwise have no effect, and nobody would hear of it.
+function s:CheckOptions(what, options, known) abort
+  for name in keys(a:options)
+    if index(a:known, name) < 0
+      call s:Throw(s:Error('TypeError', printf('%s: there is no option %s; the options are %s', a:what, string(name), join(a:known, ', '))))
+    endif
+  endfor
+endfunction
+
 " Starts a server and connects to it. Options, all of them optional: cmd (list: the server and its flags),
 " storage_dir (absolute path), origin (of areas that are opened without one), quota (bytes, of new areas),
 " on_exit (function of a message: the server ended without having been stopped).
 function webstorage#Connect(...) abort
   let options = get(a:, 1, {})
+  call s:CheckOptions('Connect', options, ['cmd', 'storage_dir', 'origin', 'quota', 'on_exit'])
   let cmd = get(options, 'cmd', ['webstorage-server'])
   if !executable(cmd[0])
     call s:Throw(s:Error('NotFoundError', printf('the server "%s" was not found or is not executable: put webstorage-server on PATH, or pass its path as cmd', cmd[0])))
   endif
-  let connection = {'listeners': {}, 'pending': {}, 'told': '', 'stopping': v:false, 'ended': v:false}
+  let connection = {'listeners': {}, 'pending': {}, 'read': [], 'delivering': v:false, 'told': '', 'stopping': v:false, 'ended': v:false}
   let connection.job = job_start(cmd, {
         \ 'in_mode': 'lsp', 'out_mode': 'lsp', 'err_mode': 'nl', 'noblock': 1,
-        \ 'out_cb': function('s:Notified', [connection]),
+        \ 'out_cb': function('s:Came', [connection]),
         \ 'err_cb': function('s:Told', [connection]),
         \ 'exit_cb': function('s:Exited', [connection])})
   let connection.pid = job_info(connection.job).process
@@ -146,6 +232,7 @@ function webstorage#Connect(...) abort
       let initialization[name] = options[option]
     endif
   endfor
+  let connection.origin = get(options, 'origin', v:null)
   try
     call s:Call(connection, 'initialize', {
           \ 'processId': getpid(),
@@ -172,7 +259,7 @@ endfunction
 function webstorage#Stop(connection) abort
   if !a:connection.ended && !a:connection.stopping
     let a:connection.stopping = v:true
-    call ch_evalexpr(a:connection.job, {'method': 'shutdown'}, {'timeout': g:webstorage_timeout})
+    call s:Evaluate(a:connection, 'shutdown', v:null, v:null)
     if job_status(a:connection.job) ==# 'run'
       call ch_sendexpr(a:connection.job, {'method': 'exit'})
     endif
@@ -202,9 +289,15 @@ augroup webstorage
   autocmd VimLeavePre * call s:StopAll()
 augroup END
 
-" Opens an area. Options: persistent (boolean: shared and kept, or of this connection only), and optionally
-" origin, quota (bytes) and url (told to others with each change). The result is {storage, origin, quota, …}.
+" Opens an area. Options: persistent (boolean: shared and kept, or of this connection only); origin, whose area it is,
+" which a persistent area needs unless webstorage#Connect() was given one; and optionally quota (bytes) and url (told to
+" others with each change). The result is {storage, origin, quota, …}.
 function webstorage#Open(connection, options, ...) abort
+  call s:CheckOptions('Open', a:options, ['persistent', 'origin', 'quota', 'url'])
+  if get(a:options, 'persistent', v:false) && !has_key(a:options, 'origin') && a:connection.origin is v:null
+    " The server's default origin is everybody's.
+    call s:Throw(s:Error('TypeError', "Open: a persistent area needs an origin of its own, such as 'https://my-plugin.example'"))
+  endif
   return s:Call(a:connection, 'storage/open', a:options, a:000, {result -> extend({'connection': a:connection}, result)})
 endfunction
 
@@ -270,7 +363,7 @@ function webstorage#Update(area, key, Change) abort
     endif
     let changes = {'if': [{'key': a:key, 'value': value}]}
     call extend(changes, new is v:null ? {'remove': [a:key]} : {'set': [{'key': a:key, 'value': new}]})
-    let [error, _] = s:Evaluate(a:area.connection, 'storage/transact', extend({'storage': a:area.storage}, changes))
+    let [error, _] = s:Evaluate(a:area.connection, 'storage/transact', extend({'storage': a:area.storage}, changes), v:null)
     if error is v:null
       return new
     elseif error.name !=# 'ConstraintError'
@@ -293,6 +386,7 @@ endfunction
 " Vim did not read in time and events are missing; read the area again). Returns a subscription.
 function webstorage#Subscribe(area, Listener, ...) abort
   let options = copy(get(a:, 1, {}))
+  call s:CheckOptions('Subscribe', options, ['keys', 'prefix', 'values', 'since', 'includeSelf', 'on_overflow'])
   let listener = {'event': a:Listener}
   if has_key(options, 'on_overflow')
     let listener.overflow = remove(options, 'on_overflow')
@@ -300,9 +394,9 @@ function webstorage#Subscribe(area, Listener, ...) abort
     let listener.overflow = {-> execute('echomsg "webstorage: changes were missed because Vim did not read them in time"', '')}
   endif
   let connection = a:area.connection
-  " Vim hands notifications over only when it waits for something next, so that the listener is in place in time.
-  let subscribed = s:Call(connection, 'storage/subscribe', extend({'storage': a:area.storage}, options), [])
-  let connection.listeners[subscribed.subscription] = listener
+  " The listener is in place before any later message is looked at.
+  let Received = {result -> [extend(connection.listeners, {result.subscription: listener}), result][1]}
+  let subscribed = s:Call(connection, 'storage/subscribe', extend({'storage': a:area.storage}, options), [], Received)
   return extend({'connection': connection}, subscribed)
 endfunction
 

@@ -7,6 +7,9 @@ function s:Answer(event) abort
     call add(s:events, ['-', '-', '-', a:event.url])
   elseif a:event.key =~# '^theme'
     call add(s:events, map([a:event.key, a:event.oldValue, a:event.newValue, a:event.url], {_, v -> v is v:null ? '-' : v}))
+  elseif a:event.newValue is v:null
+    " The one that asked takes its question back.
+    return
   elseif a:event.key ==# 'read'
     call webstorage#SetItem(s:area, 'answer', webstorage#GetItem(s:area, a:event.newValue))
   elseif a:event.key ==# 'events'

@@ -88,6 +88,46 @@ function s:EveryFunction() abort
 endfunction
 call s:Check('every function of an area, waiting', function('s:EveryFunction'))
 
+function s:Refused() abort
+  call assert_match("TypeError.*'orign'.*origin", s:Failure({-> webstorage#Connect({'cmd': [s:server], 'orign': 'https://a.test'})}))
+  call assert_match("TypeError.*'orign'.*origin", s:Failure({-> webstorage#Open(s:connection, {'persistent': v:false, 'orign': 'https://a.test'})}))
+  call assert_match("TypeError.*'key'.*keys", s:Failure({-> webstorage#Subscribe(s:area, {-> 0}, {'key': 'a'})}))
+  call assert_match('TypeError.*needs an origin', s:Failure({-> webstorage#Open(s:connection, {'persistent': v:true})}))
+  let own = webstorage#Connect({'cmd': [s:server], 'origin': 'https://own.test'})
+  call assert_equal('https://own.test', webstorage#Open(own, {'persistent': v:true}).origin)
+  call webstorage#Stop(own)
+endfunction
+call s:Check('options that nobody reads, and persistent areas without an origin, are refused', function('s:Refused'))
+
+function s:Unread() abort
+  let session = webstorage#Open(s:connection, {'persistent': v:false, 'origin': 'https://unread.test'})
+  let start = reltime()
+  let failed = []
+  " Vim sends half a surrogate pair as bytes that are no UTF-8, which the server answers with an error that has no id.
+  call assert_match('UTF-8', s:Failure({-> webstorage#SetItem(session, 'k', "\ud800")}))
+  call webstorage#SetItem(session, 'k', "a\ud800", {error, _ -> add(failed, error)})
+  call s:Until('the failed call', {-> !empty(failed)})
+  call assert_match('UTF-8', failed[0].message)
+  call assert_true(reltimefloat(reltime(start)) * 1000 < g:webstorage_timeout, 'no call has waited out its time')
+  call assert_equal(v:null, webstorage#GetItem(session, 'k'))
+endfunction
+call s:Check('text that is not UTF-8 is an error at once and changes nothing', function('s:Unread'))
+
+function s:Mixed() abort
+  let session = webstorage#Open(s:connection, {'persistent': v:false, 'origin': 'https://mixed.test'})
+  let listening = webstorage#Open(s:connection, {'persistent': v:false, 'origin': 'https://mixed.test'})
+  let seen = []
+  call webstorage#Subscribe(listening, {event -> add(seen, event.newValue)})
+  for i in range(20)
+    call webstorage#SetItem(session, 'k', 'later ' .. i, {-> add(seen, 'reply')})
+    call webstorage#SetItem(session, 'k', 'now ' .. i)
+  endfor
+  call s:Until('60 messages', {-> len(seen) == 60})
+  let wanted = flatten(map(range(20), {_, i -> ['later ' .. i, 'now ' .. i]}))
+  call assert_equal(wanted, filter(copy(seen), {_, told -> told !=# 'reply'}))
+endfunction
+call s:Check('what comes while a call waits is told afterwards, in order', function('s:Mixed'))
+
 function s:Callbacks() abort
   let session = webstorage#Open(s:connection, {'persistent': v:false, 'origin': 'https://order.test'})
   let seen = []
