@@ -9,6 +9,7 @@ use jsonrpsee::core::server::{Extensions, MethodCallback, RpcModule};
 use jsonrpsee::types::{Id, Params};
 use parking_lot::Mutex;
 use webstorage_server::connection::{Connection, Options, Persistence};
+use webstorage_server::dom_string::IllFormed;
 use webstorage_server::frame::Framing;
 use webstorage_server::methods;
 use webstorage_server::origin::Origin;
@@ -27,7 +28,7 @@ struct Client {
 impl Client {
     fn new(directory: &Path) -> Result<Self, Box<dyn Error>> {
         let server = Arc::new(Server {
-            options: Options { origin: Origin::parse("http://localhost")?, quota: 1 << 30 },
+            options: Options { origin: Origin::parse("http://localhost")?, quota: 1 << 30, ill_formed: IllFormed::Escape },
             persistence: Persistence::In(directory.to_owned()),
             durability: Durability::Normal,
             max_message_size: 1 << 30,

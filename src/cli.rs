@@ -1,10 +1,14 @@
 //! The command line: the library's methods for people and scripts, live beside running servers.
 
 mod arguments;
+mod examples;
+pub mod flags;
 mod local;
 mod manual;
 mod print;
 mod replay;
+mod screen;
+mod watch;
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -13,14 +17,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::CommandFactory;
-use webstorage_server::dom_string::DomString;
+use clap::error::ErrorKind;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use webstorage_server::dom_string::{DomString, IllFormed, is_wtf8, write_json};
+use webstorage_server::origin::Origin;
 use webstorage_server::protocol::{ImportInto, StateFormat};
 use webstorage_server::server::Server;
 
-use crate::Arguments;
-pub use arguments::{Command, Common, EXIT_CODES};
-use local::{Local, json};
+use crate::Flags;
+use arguments::Typed;
+pub use arguments::{Command, EXIT_CODES};
+use local::{Entry, Fault, Local, json};
 use print::Printer;
 
 /// Why a command did not do all it was asked.
@@ -28,14 +36,24 @@ use print::Printer;
 pub enum Stop {
     /// What was asked for is not there, or differs: exit code 1.
     NotFound(String),
-    /// The call is refused as it is: exit code 3.
+    /// What was asked for is refused as it is: exit code 3.
     Refused(String),
-    /// A condition is not met: exit code 3.
-    Unmet(String),
-    /// Something failed, and the same call may work another time: exit code 4.
+    /// Something failed, and the same may work another time: exit code 4.
     Failed(String),
+    /// A call has failed. Its code decides which of the three it is.
+    Fault(Fault),
     /// Nobody reads the output any more.
     Closed,
+}
+
+impl Stop {
+    /// The same in words of the command line, as [`Fault::in_words`].
+    fn in_words(self, names: &[(&str, &str)]) -> Self {
+        match self {
+            Stop::Fault(fault) => Stop::Fault(fault.in_words(names)),
+            other => other,
+        }
+    }
 }
 
 impl From<std::io::Error> for Stop {
@@ -48,16 +66,9 @@ impl From<std::io::Error> for Stop {
 }
 
 /// Runs a command that uses storage and gives the exit code.
-pub fn run(command: &Command, server: Arc<Server>) -> ExitCode {
-    let json = command.common().is_some_and(|common| common.json);
-    let mut printer = Printer::new(std::io::stdout().lock(), json, shows_colour());
-    finish(work(command, server, &mut printer).and_then(|()| Ok(printer.flush()?)))
-}
-
-/// Whether the output is a terminal that shows colours, and nobody has asked for none.
-fn shows_colour() -> bool {
-    let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
-    std::io::stdout().is_terminal() && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+pub fn run(command: &Command, flags: &Flags, server: Arc<Server>) -> ExitCode {
+    let mut printer = Printer::new(std::io::stdout().lock(), command.prints_json(), flags.ill_formed_strings);
+    finish(work(command, flags.origin.as_deref(), server, &mut printer).and_then(|()| Ok(printer.flush()?)))
 }
 
 /// Runs a command that needs no storage.
@@ -67,11 +78,7 @@ pub fn run_alone(command: &Command) -> Option<ExitCode> {
         Command::Schema => {
             out.write_all(webstorage_server::openrpc::pretty(&webstorage_server::openrpc::document()).as_bytes()).map_err(Stop::from)
         }
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Arguments::command(), "webstorage-server", &mut script);
-            out.write_all(&script).map_err(Stop::from)
-        }
+        Command::Completions { shell } => out.write_all(completions(*shell).as_bytes()).map_err(Stop::from),
         Command::Man { command, directory } => match directory {
             Some(directory) => manual::write_pages(directory),
             None => manual::print_page(command.as_deref(), &mut out),
@@ -82,58 +89,76 @@ pub fn run_alone(command: &Command) -> Option<ExitCode> {
     Some(finish(done.and_then(|()| Ok(out.flush()?))))
 }
 
+/// The completions of a shell.
+fn completions(shell: clap_complete::Shell) -> String {
+    const PROGRAM: &str = "webstorage-server";
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut flags::documented(), PROGRAM, &mut script);
+    let script = String::from_utf8_lossy(&script);
+    // For bash the generator makes two names of a program that has a hyphen in its own: one where it finds out which
+    // command is completed, and another where it completes that.
+    script.replace(&PROGRAM.replace('-', "__subcmd__"), &PROGRAM.replace('-', "__"))
+}
+
 fn finish(done: Result<(), Stop>) -> ExitCode {
     let (code, message) = match done {
         Ok(()) | Err(Stop::Closed) => return ExitCode::SUCCESS,
         Err(Stop::NotFound(message)) => (1, message),
-        Err(Stop::Refused(message) | Stop::Unmet(message)) => (3, message),
+        Err(Stop::Refused(message)) => (3, message),
         Err(Stop::Failed(message)) => (4, message),
+        Err(Stop::Fault(Fault { code, message, .. })) => match code {
+            8 => (1, message),
+            9 | 11 | 18 | 22 | 102 | -32602 | -32601 | -32600 => (3, message),
+            _ => (4, message),
+        },
     };
     if !message.is_empty() {
-        eprintln!("webstorage-server: {message}");
+        screen::say(&message);
     }
     ExitCode::from(code)
 }
 
-fn work(command: &Command, server: Arc<Server>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+/// Runs a command; `origin` is what --origin names.
+fn work(command: &Command, origin: Option<&str>, server: Arc<Server>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
     let mut local = Local::new(server)?;
-    match command {
-        Command::Get { key, common } => get(&mut local, &string(key, common)?, printer),
-        Command::Set { key, value, common } => set(&mut local, &string(key, common)?, value.as_deref(), common),
-        Command::Remove { key, common } => remove(&mut local, &string(key, common)?),
-        Command::Clear { .. } => {
-            let storage = local.open()?;
-            local.call("storage/clear", &format!("[{storage}]")).map(drop)
-        }
+    let done = match command {
+        Command::Get { key, typed, .. } => get(&mut local, &string(key, typed)?, printer),
+        Command::Set { key, value, typed } => set(&mut local, &string(key, typed)?, value.as_deref(), typed),
+        Command::Remove { key, typed } => remove(&mut local, &string(key, typed)?),
+        Command::Clear => clear(&mut local),
         Command::List { .. } => list(&mut local, printer),
-        Command::Origins { .. } => printer.origins(&local.call("storage/origins", "{}")?),
-        Command::Delete { which, common } => named(which.as_slice(), common).iter().try_for_each(|origin| delete(&mut local, origin)),
-        Command::Export { which, output, format, common } => export(&mut local, &named(which, common), output.as_ref(), *format, printer),
-        Command::Import { file, format, mode, dry_run, common } => {
-            let params = import_params(file, *format, *mode, *dry_run, common)?;
-            printer.imported(&local.call("storage/import", &params)?)
+        Command::Origins { .. } => origins(&mut local, origin, printer),
+        Command::Delete { which } => delete(&mut local, one_origin(which.as_deref(), origin)),
+        Command::Export { which, output, format, .. } => export(&mut local, &named(which, origin), output.as_ref(), *format, printer),
+        Command::Import { file, format, mode, dry_run, .. } => {
+            let params = import_params(file, *format, *mode, *dry_run, origin)?;
+            let name = file.display().to_string();
+            let name = if name == "-" { "standard input" } else { &name };
+            let imported = local.call("storage/import", &params).map_err(|stop| in_file(stop, name, origin))?;
+            printer.imported(&imported)
         }
-        Command::Watch { prefix, count, common } => {
-            let prefix = prefix.as_ref().map(|prefix| string(prefix, common)).transpose()?;
-            watch(&mut local, prefix.as_deref(), *count, printer)
+        Command::Watch { prefix, count, typed, .. } => {
+            let prefix = prefix.as_ref().map(|prefix| string(prefix, typed)).transpose()?;
+            watch::watch(&mut local, prefix.as_deref(), *count, printer)
         }
-        Command::Check { which, common } => check(&mut local, &named(which, common), printer),
-        Command::Call { method, params, .. } => {
-            let result = local.call_on_area(method, params)?;
-            printer.line(&result)
-        }
-        Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
-    }
+        Command::Check { which, .. } => check(&mut local, &named(which, origin), printer),
+        Command::Salvage { file, .. } => salvage(&mut local, file, printer),
+        Command::Call { method, params, .. } => return call(&mut local, method, params, printer),
+        Command::Replay { .. } | Command::Schema | Command::Serve | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    };
+    done.map_err(|stop| stop.in_words(&[("origin", ""), ("origins", "")]))
 }
 
 /// A key or value of the command line as JSON text.
-fn string(text: &str, common: &Common) -> Result<String, Stop> {
-    if !common.json {
+fn string(text: &str, typed: &Typed) -> Result<String, Stop> {
+    if !typed.json_input {
         return Ok(json(text));
     }
     match serde_json::from_str::<DomString<'_>>(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Stop::Refused(format!("with --json keys and values are JSON strings such as '\"theme\"'; {text}: {error}"))),
+        Err(error) => {
+            Err(Stop::Refused(format!("with --json-input keys, values and prefixes are JSON strings such as '\"theme\"'; {text}: {error}")))
+        }
     }
 }
 
@@ -146,15 +171,32 @@ fn get(local: &mut Local, key: &str, printer: &mut Printer<impl Write>) -> Resul
     printer.string(&value)
 }
 
-fn set(local: &mut Local, key: &str, value: Option<&str>, common: &Common) -> Result<(), Stop> {
-    let value = if let Some(value) = value {
-        string(value, common)?
-    } else {
-        let text = read_stream(None, "standard input")?;
-        string(if common.json { text.trim() } else { &text }, common)?
+fn set(local: &mut Local, key: &str, value: Option<&str>, typed: &Typed) -> Result<(), Stop> {
+    let value = match value {
+        Some(value) => string(value, typed)?,
+        None if typed.json_input => string(read_stream(None, "the value", "standard input")?.trim(), typed)?,
+        None => {
+            let bytes = read_bytes(None, "the value", "standard input")?;
+            if !is_wtf8(&bytes) {
+                return Err(Stop::Refused("standard input is not UTF-8".to_owned()));
+            }
+            // As get writes lone surrogates, which are escapes here.
+            let mut text = Vec::new();
+            write_json(&bytes, IllFormed::Escape, &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        }
     };
     let storage = local.open()?;
     local.call("storage/setItem", &format!("[{storage},{key},{value}]")).map(drop)
+}
+
+/// Removes all items. An origin without storage gets none for that.
+fn clear(local: &mut Local) -> Result<(), Stop> {
+    if !local.has_storage() {
+        return Ok(());
+    }
+    let storage = local.open()?;
+    local.call("storage/clear", &format!("[{storage}]")).map(drop)
 }
 
 /// Removes the item with the value that was seen, again if another process has changed it meanwhile: of several
@@ -168,7 +210,7 @@ fn remove(local: &mut Local, key: &str) -> Result<(), Stop> {
         }
         let changes = format!("{{\"storage\":{storage},\"if\":[{{\"key\":{key},\"value\":{held}}}],\"remove\":[{key}]}}");
         match local.call("storage/transact", &changes) {
-            Err(Stop::Unmet(_)) => {}
+            Err(Stop::Fault(fault)) if fault.is_unmet() => {}
             done => return done.map(drop),
         }
     }
@@ -181,35 +223,101 @@ fn open_to_find(local: &mut Local, key: &str) -> Result<u32, Stop> {
     local.open()
 }
 
-/// Lists page by page, so that any number of items takes little memory and the first come at once.
 fn list(local: &mut Local, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
-    const PAGE: usize = 1000;
     if !local.has_storage() {
         return Ok(());
     }
-    let storage = local.open()?;
-    let mut after = String::new();
-    loop {
-        let page = local.call("storage/entries", &format!("{{\"storage\":{storage},\"limit\":{PAGE}{after}}}"))?;
-        let (count, last) = printer.entries(&page)?;
-        match last {
-            Some(last) if count == PAGE => after = format!(",\"after\":{last}"),
-            _ => return Ok(()),
+    let mut pages = local.pages()?;
+    while let Some(page) = pages.next(local)? {
+        printer.entries(&page.entries()?)?;
+    }
+    Ok(())
+}
+
+/// Lists all origins, or the one that is named.
+fn origins(local: &mut Local, origin: Option<&str>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    let listed = local.call("storage/origins", "{}")?;
+    if origin.is_none() {
+        return printer.origins(&listed);
+    }
+    let meant = local.origin();
+    let rows: Vec<&RawValue> = print::read(&listed)?;
+    for row in rows {
+        if print::read::<print::OriginRow>(row.get())?.origin.as_deref() == Some(meant.as_str()) {
+            return printer.origins(&format!("[{row}]"));
         }
     }
+    Err(no_storage(meant.as_str()))
+}
+
+fn no_storage(origin: &str) -> Stop {
+    Stop::NotFound(format!("{origin} has no storage"))
 }
 
 /// The origins that are named, one after the other or with the flag.
-fn named(which: &[String], common: &Common) -> Vec<String> {
-    let flagged = common.origin.iter().filter(|origin| !which.contains(origin));
-    which.iter().chain(flagged).cloned().collect()
+fn named(which: &[String], origin: Option<&str>) -> Vec<String> {
+    let flagged = origin.map(str::to_owned).filter(|origin| !which.contains(origin));
+    which.iter().cloned().chain(flagged).collect()
+}
+
+/// The origin that is named, either way. Another number of them is a wrong use of the program.
+fn one_origin<'a>(which: Option<&'a str>, origin: Option<&'a str>) -> &'a str {
+    match (which, origin) {
+        (Some(origin), None) | (None, Some(origin)) => origin,
+        (None, None) => {
+            flags::command().error(ErrorKind::MissingRequiredArgument, "name the origin: webstorage-server delete <ORIGIN>").exit()
+        }
+        (Some(_), Some(_)) => flags::command()
+            .error(ErrorKind::ArgumentConflict, "name one origin: the argument '<ORIGIN>' cannot be used with '--origin <ORIGIN>'")
+            .exit(),
+    }
 }
 
 fn delete(local: &mut Local, origin: &str) -> Result<(), Stop> {
     match local.call("storage/delete", &format!("[{}]", json(origin)))?.as_str() {
         "true" => Ok(()),
-        _ => Err(Stop::NotFound(format!("{origin} has no storage"))),
+        _ => Err(no_storage(origin)),
     }
+}
+
+/// One call, whose error is told in full.
+fn call(local: &mut Local, method: &str, params: &str, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    match local.call_on_area(method, params) {
+        Ok(result) => printer.line(&result),
+        Err(Stop::Fault(mut fault)) => {
+            if printer.prints_json() {
+                eprintln!("{}", serde_json::json!(fault));
+                fault.message.clear();
+            } else if let Some(data) = &fault.data {
+                fault.message = format!("{}\n{data}", fault.message);
+            }
+            Err(Stop::Fault(fault))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Prints what can be read of a damaged file, as pairs.
+fn salvage(local: &mut Local, file: &Path, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
+    #[derive(Deserialize)]
+    struct Salvaged<'a> {
+        complete: bool,
+        #[serde(borrow)]
+        items: Vec<Entry<'a>>,
+    }
+    let name = local.damaged_name(file)?;
+    let result = local.call("storage/salvage", &format!("[{}]", json(&name)))?;
+    let Salvaged { complete, items } = print::read(&result)?;
+    if printer.prints_json() {
+        printer.line(&result)?;
+    } else {
+        let pairs: Vec<String> = items.iter().map(|Entry { key, value }| format!("[{key},{value}]")).collect();
+        printer.line(&format!("[{}]", pairs.join(",")))?;
+        if !complete {
+            screen::say(&format!("{} items could be read, and some may be missing: the rest of the file cannot be read", items.len()));
+        }
+    }
+    Ok(())
 }
 
 fn export(
@@ -220,8 +328,25 @@ fn export(
     printer: &mut Printer<impl Write>,
 ) -> Result<(), Stop> {
     let mut params = vec![format!("\"format\":{}", serde_json::json!(format))];
-    if !which.is_empty() {
-        params.push(format!("\"origins\":{}", serde_json::json!(which)));
+    let mut origins = Vec::new();
+    for text in which {
+        // What is no origin is left for the call to refuse.
+        if let Ok(origin) = Origin::parse(text)
+            && !origin.is_opaque()
+            && !local.knows(&origin)
+        {
+            return Err(Stop::NotFound(format!("{origin} has no storage; nothing was written")));
+        }
+        origins.push(text.clone());
+    }
+    if format != StateFormat::StorageState {
+        let found = if origins.is_empty() { local::origins(&local.call("storage/origins", "{}")?)?.len() } else { origins.len() };
+        if found != 1 {
+            return Err(Stop::Refused(format!("this --format holds the items of one origin, found {found}; name one with --origin")));
+        }
+    }
+    if !origins.is_empty() {
+        params.push(format!("\"origins\":{}", serde_json::json!(origins)));
     }
     if let Some(path) = output {
         if is_stream(path) {
@@ -231,20 +356,35 @@ fn export(
         params.push(format!("\"path\":{}", json(&absolute(path)?)));
     }
     let params = format!("{{{}}}", params.join(","));
-    let exported = local.call("storage/export", &params)?;
+    let name = output.map(|path| path.display().to_string()).unwrap_or_default();
+    let exported = local.call("storage/export", &params).map_err(|stop| in_file(stop, &name, None))?;
     match local::members(&exported).state {
         Some(state) => printer.line(state.get()),
         None => Ok(()),
     }
 }
 
-fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, dry_run: bool, common: &Common) -> Result<String, Stop> {
+/// An error about a file that is read or written, which is a param of the call.
+///
+/// An origin that is wrong is the one of the flag, if that is given, or one in the file.
+fn in_file(stop: Stop, name: &str, flagged: Option<&str>) -> Stop {
+    let origin = flagged.map_or(name, |_| "--origin");
+    stop.in_words(&[("path", name), ("state", name), ("origin", origin), ("format", "--format")])
+}
+
+fn import_params(
+    file: &PathBuf,
+    format: Option<StateFormat>,
+    mode: ImportInto,
+    dry_run: bool,
+    origin: Option<&str>,
+) -> Result<String, Stop> {
     let mode = if mode == ImportInto::Replace { "replace" } else { "merge" };
     let mut params = vec![format!("\"mode\":\"{mode}\",\"dryRun\":{dry_run}")];
     let is_input = file.as_os_str() == "-";
     if is_input || is_stream(file) {
         let name = if is_input { "standard input".to_owned() } else { file.display().to_string() };
-        let text = read_stream(if is_input { None } else { Some(file) }, &name)?;
+        let text = read_stream(if is_input { None } else { Some(file) }, "the state", &name)?;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
             return Err(Stop::Refused(format!("{name} is not JSON: {error}")));
         }
@@ -258,7 +398,7 @@ fn import_params(file: &PathBuf, format: Option<StateFormat>, mode: ImportInto, 
     if let Some(format) = format {
         params.push(format!("\"format\":{}", serde_json::json!(format)));
     }
-    if let Some(origin) = &common.origin {
+    if let Some(origin) = origin {
         params.push(format!("\"origin\":{}", json(origin)));
     }
     Ok(format!("{{{}}}", params.join(",")))
@@ -270,8 +410,15 @@ fn is_stream(path: &Path) -> bool {
 }
 
 /// Reads the text of a stream, which may never end: of a file, or of standard input.
-fn read_stream(file: Option<&PathBuf>, name: &str) -> Result<String, Stop> {
+fn read_stream(file: Option<&PathBuf>, what: &str, name: &str) -> Result<String, Stop> {
+    String::from_utf8(read_bytes(file, what, name)?).map_err(|_| Stop::Refused(format!("{name} is not UTF-8")))
+}
+
+fn read_bytes(file: Option<&PathBuf>, what: &str, name: &str) -> Result<Vec<u8>, Stop> {
     const MOST: usize = 64 << 20;
+    if file.is_none() && std::io::stdin().is_terminal() {
+        screen::say(&format!("reading {what} from this terminal; Ctrl-D on a line of its own ends it"));
+    }
     let mut bytes = Vec::new();
     // Standard input is read by way of its file too.
     let stream = file.map_or_else(|| std::io::stdin().as_fd().try_clone_to_owned().map(File::from), File::open);
@@ -280,26 +427,12 @@ fn read_stream(file: Option<&PathBuf>, name: &str) -> Result<String, Stop> {
     if bytes.len() > MOST {
         return Err(Stop::Refused(format!("{name} has more than the {MOST} bytes that are read of a stream")));
     }
-    String::from_utf8(bytes).map_err(|_| Stop::Refused(format!("{name} is not UTF-8")))
+    Ok(bytes)
 }
 
 fn absolute(path: &PathBuf) -> Result<String, Stop> {
     let path = std::path::absolute(path)?;
     path.to_str().map(str::to_owned).ok_or_else(|| Stop::Refused(format!("the name of {} is not UTF-8", path.display())))
-}
-
-fn watch(local: &mut Local, prefix: Option<&str>, count: Option<u64>, printer: &mut Printer<impl Write>) -> Result<(), Stop> {
-    let storage = local.open()?;
-    let prefix = prefix.map(|prefix| format!(",\"prefix\":{prefix}")).unwrap_or_default();
-    local.call("storage/subscribe", &format!("{{\"storage\":{storage}{prefix}}}"))?;
-    let mut left = count.unwrap_or(u64::MAX);
-    while left > 0 {
-        let Some(event) = local.next_notification()? else { return Ok(()) };
-        printer.event(&event)?;
-        printer.flush()?;
-        left -= 1;
-    }
-    Ok(())
 }
 
 fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>) -> Result<(), Stop> {
@@ -323,8 +456,15 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
         }
     }
     if all {
-        let mut others = local.damaged_files()?.into_iter().filter(|(name, _)| !shown.contains(name));
-        others.try_for_each(|(_, report)| printer.checked(&report).map(drop))?;
+        for (name, report) in local.damaged_files()? {
+            if !shown.contains(&name) {
+                printer.checked(&report)?;
+                shown.push(name);
+            }
+        }
+    }
+    if let (Some(file), false) = (shown.first(), printer.prints_json()) {
+        screen::say(&format!("what can be read of a file that was found damaged is printed by: webstorage-server salvage {file}"));
     }
     match failed {
         Some(stop) => Err(stop),

@@ -18,6 +18,7 @@ pub use self::subscriptions::SubscriptionWish;
 use crate::area::Area;
 use crate::bottle::Bottle;
 use crate::broadcast::Event;
+use crate::dom_string::IllFormed;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::output::Output;
@@ -68,6 +69,8 @@ pub struct Options {
     pub origin: Origin,
     /// The quota of new areas, in bytes.
     pub quota: u64,
+    /// What is written for lone surrogates.
+    pub ill_formed: IllFormed,
 }
 
 /// Where a connection is in LSP's lifecycle. `initialize` is optional, so that a script can start with
@@ -135,8 +138,10 @@ impl Connection {
     /// A new connection of `server`.
     #[must_use]
     pub fn new(server: Arc<Server>, output: Output, number: u64) -> Self {
+        let mut replies = Replies::new();
+        replies.set_ill_formed(server.options.ill_formed);
         Connection {
-            replies: Replies::new(),
+            replies,
             more_waiting: false,
             options: server.options.clone(),
             phase: Phase::Uninitialized,

@@ -2,19 +2,22 @@
 
 mod cli;
 
+use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, FromArgMatches, Parser};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use webstorage_server::background;
 use webstorage_server::connection::{Options, Persistence};
+use webstorage_server::dom_string::IllFormed;
 use webstorage_server::origin::Origin;
 use webstorage_server::peer::End;
 use webstorage_server::server::Server;
@@ -28,7 +31,7 @@ use webstorage_server::wire_log::WireLog;
 /// message, or one JSON message a line; the first byte decides.
 #[derive(Parser, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
-#[command(name = "webstorage-server", version, about, max_term_width = 110, after_help = cli::EXIT_CODES)]
+#[command(name = "webstorage-server", version, about, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<cli::Command>,
@@ -37,22 +40,22 @@ struct Arguments {
     flags: Flags,
 }
 
-/// How to serve.
+/// How to serve, and for commands that use storage how to use it.
 #[derive(Args, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
 #[allow(clippy::struct_excessive_bools, reason = "they are independent flags")]
 struct Flags {
     /// Speak on standard input and output (the default; accepted because LSP clients pass it)
-    #[arg(long, group = "transport")]
+    #[arg(long)]
     stdio: bool,
     /// Connect to the Unix-domain socket PATH, on which the client listens
-    #[arg(long, value_name = "PATH", group = "transport")]
+    #[arg(long, value_name = "PATH")]
     pipe: Option<PathBuf>,
     /// Connect to the TCP port PORT of this machine, on which the client listens
-    #[arg(long, value_name = "PORT", alias = "port", group = "transport")]
+    #[arg(long, value_name = "PORT", alias = "port")]
     socket: Option<u16>,
     /// Accept connections on the Unix-domain socket PATH, in a directory that only you can access
-    #[arg(long, value_name = "PATH", group = "transport")]
+    #[arg(long, value_name = "PATH")]
     listen: Option<PathBuf>,
     /// End when the process PID has ended
     #[arg(long = "clientProcessId", value_name = "PID", alias = "client-process-id")]
@@ -64,9 +67,9 @@ struct Flags {
     /// Have no persistent areas: opening one is a NotSupportedError
     #[arg(long)]
     no_persistent: bool,
-    /// The origin of areas that are opened without one
-    #[arg(long, value_name = "ORIGIN", default_value = "http://localhost")]
-    origin: String,
+    /// The origin that commands mean, and that of areas that are opened without one [default: http://localhost]
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
     /// The quota of new areas in bytes, two for each UTF-16 unit of keys and values
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 20, value_parser = clap::value_parser!(u64).range(..1 << 53))]
     quota: u64,
@@ -79,6 +82,11 @@ struct Flags {
     /// The largest accepted message in bytes (a key or value can take six bytes for each UTF-16 unit)
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message_size: usize,
+
+    /// What is written for a lone surrogate in a string: its JSON escape, which is exact, or U+FFFD, for programs that stop at one, as jq 1.6 does. initialize can say it too
+    #[arg(long, value_name = "HOW", default_value = "escape", value_parser = PossibleValuesParser::new(["escape", "replace"])
+        .map(|how| if how == "replace" { IllFormed::Replace } else { IllFormed::Escape }))]
+    ill_formed_strings: IllFormed,
 
     /// Allow the methods test/…, with which tests make calls fail on demand and more
     #[arg(long)]
@@ -101,27 +109,27 @@ struct Flags {
     record: Option<PathBuf>,
 }
 
+impl Flags {
+    fn default_origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or("http://localhost")
+    }
+}
+
 /// The exit code of a server that could not start.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    let Arguments { command, mut flags } = Arguments::parse();
-    match command {
-        None => serve(&flags),
-        Some(cli::Command::Serve(flags)) => serve(&flags),
-        Some(command) => {
-            if let Some(code) = cli::run_alone(&command) {
-                return code;
-            }
-            if let Some(common) = command.common() {
-                flags.storage_dir = common.storage_dir.clone().or(flags.storage_dir);
-                flags.origin = common.origin.clone().unwrap_or(flags.origin);
-            }
-            match start_logging(&flags).and_then(|()| server(&flags, None, Box::new(|_| {}))) {
-                Ok(server) => cli::run(&command, server),
-                Err(error) => cannot_start(error.as_ref()),
-            }
-        }
+    let matches = cli::flags::command().get_matches();
+    cli::flags::refuse(&matches);
+    let Arguments { command, flags } = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Some(command) = command.filter(|command| !matches!(command, cli::Command::Serve)) else { return serve(&flags) };
+    if let Some(code) = cli::run_alone(&command) {
+        return code;
+    }
+    let server = start_logging(&flags).and_then(|()| wire_log(&flags)).and_then(|log| server(&flags, log, Box::new(|_| {})));
+    match server {
+        Ok(server) => cli::run(&command, &flags, server),
+        Err(error) => cannot_start(error.as_ref()),
     }
 }
 
@@ -149,9 +157,9 @@ fn server(
     }
     allow_many_files();
     sqlite::set_busy_timeout(Duration::from_millis(flags.busy_timeout));
-    let origin = Origin::parse(&flags.origin).map_err(|error| format!("--origin: {error}"))?;
+    let origin = Origin::parse(flags.default_origin()).map_err(|error| format!("--origin: {error}"))?;
     Ok(Arc::new(Server {
-        options: Options { origin, quota: flags.quota },
+        options: Options { origin, quota: flags.quota, ill_formed: flags.ill_formed_strings },
         persistence: persistence(flags),
         durability: flags.durability,
         max_message_size: flags.max_message_size,
@@ -180,8 +188,9 @@ fn wire_log(flags: &Flags) -> Result<Option<Arc<WireLog>>, Box<dyn std::error::E
 fn settings(flags: &Flags) -> String {
     let storage = if flags.no_persistent { "--no-persistent" } else { "--storage-dir ${DIR}/storage" };
     let test_methods = if flags.enable_test_methods { " --enable-test-methods" } else { "" };
+    let ill_formed = if flags.ill_formed_strings == IllFormed::Replace { " --ill-formed-strings replace" } else { "" };
     let listen = if flags.listen.is_some() { "transport: listen\n" } else { "" };
-    format!("args: {storage} --origin {} --quota {}{test_methods}\n{listen}\n", flags.origin, flags.quota)
+    format!("args: {storage} --origin {} --quota {}{ill_formed}{test_methods}\n{listen}\n", flags.default_origin(), flags.quota)
 }
 
 fn run(flags: &Flags) -> Result<End, Box<dyn std::error::Error>> {
@@ -193,6 +202,11 @@ fn run(flags: &Flags) -> Result<End, Box<dyn std::error::Error>> {
         (.., Some(path)) => Transport::Listen(path.clone()),
         _ => Transport::Stdio,
     };
+    if transport == Transport::Stdio && !flags.stdio && std::io::stdin().is_terminal() {
+        eprintln!(
+            "webstorage-server: waiting for JSON-RPC messages on this terminal, one a line, as a program that starts it would send them. Ctrl-D ends it; webstorage-server --help tells of the commands."
+        );
+    }
     let connections = Arc::new(Connections::default());
     let socket = match &transport {
         Transport::Listen(path) => Some(path.clone()),

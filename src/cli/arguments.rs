@@ -9,53 +9,50 @@ use webstorage_server::protocol::{ImportInto, StateFormat};
 #[derive(Subcommand, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
 pub enum Command {
-    /// Print the value of a key
+    /// Print the value of a key: exactly, and with a line feed after it on a terminal only
     Get {
         /// The key
         key: String,
         #[command(flatten)]
-        common: Common,
+        typed: Typed,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Set the value of a key
     Set {
         /// The key
         key: String,
-        /// The value; standard input if left out, with the line feed at its end. With --json a JSON string
+        /// The value; all of standard input if left out, also the line feed at its end
         #[arg(allow_negative_numbers = true)]
         value: Option<String>,
         #[command(flatten)]
-        common: Common,
+        typed: Typed,
     },
     /// Remove an item
     Remove {
         /// The key
         key: String,
         #[command(flatten)]
-        common: Common,
+        typed: Typed,
     },
     /// Remove all items of the origin
-    Clear {
-        #[command(flatten)]
-        common: Common,
-    },
+    Clear,
     /// List the items of the origin, in key order
     List {
         #[command(flatten)]
-        common: Common,
+        printed: Printed,
     },
-    /// List the origins that have storage
+    /// List the origins that have storage, or only the one that --origin names
     Origins {
         #[command(flatten)]
-        common: Common,
+        printed: Printed,
     },
     /// Delete the storage of an origin, also while others have it open
     #[command(override_usage = "webstorage-server delete [OPTIONS] <ORIGIN>")]
     Delete {
         /// The origin; required unless --origin names it
-        #[arg(value_name = "ORIGIN", required_unless_present = "origin", conflicts_with = "origin")]
+        #[arg(value_name = "ORIGIN")]
         which: Option<String>,
-        #[command(flatten)]
-        common: Common,
     },
     /// Write the items of origins as a state file
     Export {
@@ -68,8 +65,9 @@ pub enum Command {
         /// The form
         #[arg(long, value_enum, default_value_t)]
         format: StateFormat,
-        #[command(flatten)]
-        common: Common,
+        /// Accepted, and of no effect: a state is JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Read items from a state file, or from the files of Node and Deno
     Import {
@@ -85,9 +83,9 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        common: Common,
+        printed: Printed,
     },
-    /// Print the changes of the origin as they come, until interrupted
+    /// Print the changes of the origin as they come, until interrupted. An origin without storage is waited for
     Watch {
         /// Only keys that begin so
         #[arg(long)]
@@ -96,7 +94,9 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
         #[command(flatten)]
-        common: Common,
+        typed: Typed,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Look for damage in the storage of origins
     Check {
@@ -104,7 +104,15 @@ pub enum Command {
         #[arg(value_name = "ORIGIN")]
         which: Vec<String>,
         #[command(flatten)]
-        common: Common,
+        printed: Printed,
+    },
+    /// Print the items that can be read of a file that was found damaged and moved aside, as pairs, which import reads
+    Salvage {
+        /// The damaged file, as check names it
+        file: PathBuf,
+        /// Print one object, which also says whether these are all items: {complete, items}
+        #[arg(long)]
+        json: bool,
     },
     /// Call one method and print its result
     Call {
@@ -113,8 +121,9 @@ pub enum Command {
         /// The params as JSON. Where `storage` is left out of an object it is the persistent area of the origin, which is also the handle 1
         #[arg(default_value = "{}")]
         params: String,
-        #[command(flatten)]
-        common: Common,
+        /// Print an error as one JSON object to standard error; a result is JSON anyway
+        #[arg(long)]
+        json: bool,
     },
     /// Hold a transcript, or a conversation recorded with --trace, with a fresh server and show what differs
     Replay {
@@ -127,7 +136,7 @@ pub enum Command {
     /// Print the protocol as an OpenRPC document
     Schema,
     /// Serve, as without a command
-    Serve(Box<crate::Flags>),
+    Serve,
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -143,42 +152,54 @@ pub enum Command {
     },
 }
 
-/// What most commands take.
-#[derive(Args, Debug, Default)]
+/// How the strings of a command line are written.
+#[derive(Args, Debug)]
 #[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
-pub struct Common {
-    /// The origin whose persistent area is meant [default: http://localhost]
-    #[arg(long, value_name = "ORIGIN")]
-    pub origin: Option<String>,
-    /// The directory of persistent areas
-    #[arg(long, value_name = "DIR")]
-    pub storage_dir: Option<PathBuf>,
-    /// Print exact JSON, an item a line; keys and values on the command line are JSON strings
+pub struct Typed {
+    /// The key, the value and the prefix are JSON strings, such as '"a\u0000"', which can hold what a command line cannot
+    #[arg(long)]
+    pub json_input: bool,
+}
+
+/// How the output of a command is written.
+#[derive(Args, Debug)]
+#[allow(clippy::doc_markdown, reason = "the comments are the text of --help, which has no markup")]
+pub struct Printed {
+    /// Print exact JSON, an item a line
     #[arg(long)]
     pub json: bool,
 }
 
 impl Command {
-    /// The flags that a command has in common with most, if it does.
+    /// Whether JSON is printed, where there is a choice.
     #[must_use]
-    pub fn common(&self) -> Option<&Common> {
+    pub fn prints_json(&self) -> bool {
         match self {
-            Command::Get { common, .. }
-            | Command::Set { common, .. }
-            | Command::Remove { common, .. }
-            | Command::Clear { common }
-            | Command::List { common }
-            | Command::Origins { common }
-            | Command::Delete { common, .. }
-            | Command::Export { common, .. }
-            | Command::Import { common, .. }
-            | Command::Watch { common, .. }
-            | Command::Check { common, .. }
-            | Command::Call { common, .. } => Some(common),
-            Command::Replay { .. } | Command::Schema | Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => None,
+            Command::Get { printed, .. }
+            | Command::List { printed }
+            | Command::Origins { printed }
+            | Command::Import { printed, .. }
+            | Command::Watch { printed, .. }
+            | Command::Check { printed, .. } => printed.json,
+            Command::Export { json, .. } | Command::Salvage { json, .. } | Command::Call { json, .. } => *json,
+            Command::Set { .. }
+            | Command::Remove { .. }
+            | Command::Clear
+            | Command::Delete { .. }
+            | Command::Replay { .. }
+            | Command::Schema
+            | Command::Serve
+            | Command::Completions { .. }
+            | Command::Man { .. } => false,
         }
     }
 }
 
 /// What the exit codes mean, for --help and the manual.
-pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 not found, or different; 2 wrong usage, or the server could not start; 3 refused (quota, permission, params); 4 failed (locked, damaged, out of space)";
+pub const EXIT_CODES: [(&str, &str); 5] = [
+    ("0", "done"),
+    ("1", "not found, or different"),
+    ("2", "wrong usage, or the server could not start"),
+    ("3", "refused (quota, permission, params)"),
+    ("4", "failed (locked, damaged, out of space)"),
+];

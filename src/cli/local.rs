@@ -1,20 +1,27 @@
 //! Calls to the method table in this process, as a client would make them.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::sync::Arc;
 
 use jsonrpsee::core::server::{Extensions, MethodCallback, RpcModule};
 use jsonrpsee::types::{Id, Params};
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use webstorage_server::connection::Connection;
+use webstorage_server::dom_string::{DomString, IllFormed};
 use webstorage_server::frame::Framing;
 use webstorage_server::methods;
+use webstorage_server::origin::Origin;
 use webstorage_server::output::Output;
 use webstorage_server::server::Server;
 use webstorage_server::shed::DamagedFile;
+use webstorage_server::wire_log::{Direction, WireLog};
 
 use super::Stop;
 use super::print::{self, OriginRow};
@@ -26,6 +33,17 @@ pub struct Local {
     /// Where notifications come.
     notifications: BufReader<File>,
     opened: Option<u32>,
+    calls: u64,
+    trace: Option<Arc<WireLog>>,
+}
+
+/// A notification.
+#[derive(Deserialize)]
+struct Notification<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -35,18 +53,90 @@ struct Reply<'a> {
     error: Option<Fault>,
 }
 
+/// The error of a call.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Fault {
+    /// Its code.
+    pub code: i32,
+    /// What went wrong, in the words of the protocol.
+    pub message: String,
+    /// What it says for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+}
+
+impl Fault {
+    /// Whether a condition of a transaction was not met.
+    pub fn is_unmet(&self) -> bool {
+        self.code == 102
+    }
+
+    /// The same without the words that only a program's author knows: the message begins with the param that is to
+    /// blame, for which `names` may have what stands for it on the command line.
+    pub fn in_words(mut self, names: &[(&str, &str)]) -> Self {
+        let rest = self.message.strip_prefix("Invalid params: ").unwrap_or(&self.message);
+        let words = rest.split_once(": ").and_then(|(param, rest)| {
+            // What comes after the param's name says where in it.
+            let (name, place) = param.split_at(param.find(['.', '[']).unwrap_or(param.len()));
+            let (_, own) = names.iter().find(|(known, _)| *known == name)?;
+            let own = if rest.contains(own) { "" } else { own };
+            let parts = [own, place.trim_start_matches('.'), rest];
+            Some(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "))
+        });
+        self.message = words.unwrap_or_else(|| rest.to_owned());
+        self
+    }
+}
+
+/// The rest of the items of an area.
+pub struct Pages {
+    storage: u32,
+    after: String,
+    done: bool,
+}
+
+/// Some items, as JSON text.
+pub struct Page(String);
+
+/// An item, as JSON text.
 #[derive(Deserialize)]
-struct Fault {
-    code: i32,
-    message: String,
+pub struct Entry<'a> {
+    /// Its key.
+    #[serde(borrow)]
+    pub key: &'a RawValue,
+    /// Its value.
+    #[serde(borrow)]
+    pub value: &'a RawValue,
+}
+
+impl Page {
+    /// The items.
+    pub fn entries(&self) -> Result<Vec<Entry<'_>>, Stop> {
+        print::read(&self.0)
+    }
+}
+
+impl Pages {
+    /// The next items, so that any number of them takes little memory and the first come at once.
+    pub fn next(&mut self, local: &mut Local) -> Result<Option<Page>, Stop> {
+        const PAGE: usize = 1000;
+        if self.done {
+            return Ok(None);
+        }
+        let params = format!("{{\"storage\":{},\"limit\":{PAGE}{}}}", self.storage, self.after);
+        let page = Page(local.call("storage/entries", &params)?);
+        let entries = page.entries()?;
+        match entries.last() {
+            Some(last) if entries.len() == PAGE => self.after = format!(",\"after\":{}", last.key),
+            _ => self.done = true,
+        }
+        Ok(Some(page))
+    }
 }
 
 /// The members that are looked for in JSON objects, as JSON text.
 #[derive(Default, Deserialize)]
 pub struct Members<'a> {
-    /// Those of a notification.
-    #[serde(borrow)]
-    pub params: Option<&'a RawValue>,
     /// What was exported.
     #[serde(borrow)]
     pub state: Option<&'a RawValue>,
@@ -59,11 +149,14 @@ impl Local {
     /// A new connection.
     pub fn new(server: Arc<Server>) -> Result<Self, Stop> {
         let (reader, writer) = rustix::pipe::pipe().map_err(std::io::Error::from)?;
-        let output = Output::new(writer, 1, None);
+        let trace = server.wire_log.clone();
+        let output = Output::new(writer, 1, trace.clone());
         let connection = Arc::new(Mutex::new(Connection::new(server, output, 1)));
         connection.lock().replies.set_framing(Framing::Lines);
+        // What is printed is made well-formed then: keys are asked for as they are.
+        connection.lock().replies.set_ill_formed(IllFormed::Escape);
         let module = methods::module(&connection);
-        Ok(Local { connection, module, notifications: BufReader::new(reader.into()), opened: None })
+        Ok(Local { connection, module, notifications: BufReader::new(reader.into()), opened: None, calls: 0, trace })
     }
 
     /// Calls a method and gives its result as JSON text.
@@ -75,21 +168,39 @@ impl Local {
             let meant = methods::nearest(&self.module, method).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
             return Err(Stop::Refused(format!("there is no method {method:?}{meant}; webstorage-server schema prints all of them")));
         };
-        callback(Id::Str("1".into()), Params::new(Some(params)), usize::MAX, Extensions::new());
+        self.calls += 1;
+        let id = self.calls;
+        self.record(Direction::In, format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{},"params":{params}}}"#, json(method)).as_bytes());
+        callback(Id::Str(id.to_string().into()), Params::new(Some(params)), usize::MAX, Extensions::new());
         let mut connection = self.connection.lock();
         connection.end_group();
         let reply = connection.replies.bytes().to_vec();
         connection.replies.clear();
+        self.record(Direction::Out, &reply);
         connection.release_subscriptions();
+        drop(connection);
         let reply: Reply<'_> =
             serde_json::from_slice(&reply).map_err(|error| Stop::Failed(format!("the reply cannot be read: {error}")))?;
-        match (reply.result, reply.error) {
-            (_, Some(Fault { code: 8, message })) => Err(Stop::NotFound(message)),
-            (_, Some(Fault { code: 102, message })) => Err(Stop::Unmet(message)),
-            (_, Some(Fault { code: 9 | 11 | 18 | 22 | -32602 | -32601 | -32600, message })) => Err(Stop::Refused(message)),
-            (_, Some(Fault { message, .. })) => Err(Stop::Failed(message)),
-            (result, None) => Ok(result.map_or_else(|| "null".to_owned(), |result| result.get().to_owned())),
+        match reply.error {
+            Some(fault) => Err(Stop::Fault(fault)),
+            None => Ok(reply.result.map_or_else(|| "null".to_owned(), |result| result.get().to_owned())),
         }
+    }
+
+    fn record(&self, direction: Direction, message: &[u8]) {
+        if let Some(trace) = &self.trace {
+            trace.record(direction, 1, message);
+        }
+    }
+
+    /// The default origin.
+    pub fn origin(&self) -> Origin {
+        self.connection.lock().options.origin.clone()
+    }
+
+    /// The items of the default origin's persistent area.
+    pub fn pages(&mut self) -> Result<Pages, Stop> {
+        Ok(Pages { storage: self.open()?, after: String::new(), done: false })
     }
 
     /// A handle on the persistent area of the default origin.
@@ -97,7 +208,7 @@ impl Local {
         if let Some(storage) = self.opened {
             return Ok(storage);
         }
-        let origin = self.connection.lock().options.origin.clone();
+        let origin = self.origin();
         if origin.is_opaque() {
             return Err(Stop::Refused(format!(
                 "the origin {origin} (as of data: and file:) has no persistent storage; name another with --origin"
@@ -113,60 +224,92 @@ impl Local {
     /// Whether the default origin has storage. Looking for an item must not create any; what makes opening fail
     /// is left for opening to tell.
     pub fn has_storage(&self) -> bool {
-        let mut connection = self.connection.lock();
-        let origin = connection.options.origin.clone();
-        match connection.existing_shed() {
-            Ok(shed) => origin.is_opaque() || shed.is_some_and(|shed| shed.path(&origin).exists()),
+        let origin = self.origin();
+        origin.is_opaque() || self.knows(&origin)
+    }
+
+    /// Whether an origin has storage, or it cannot be told.
+    pub fn knows(&self, origin: &Origin) -> bool {
+        match self.connection.lock().existing_shed() {
+            Ok(shed) => shed.is_some_and(|shed| shed.path(origin).exists()),
             Err(_) => true,
+        }
+    }
+
+    /// The name of a damaged file that is given by its name or its path.
+    pub fn damaged_name(&self, given: &Path) -> Result<String, Stop> {
+        let path = given.canonicalize().ok();
+        let is_meant = |file: &DamagedFile| given.as_os_str() == file.name.as_str() || path.as_ref() == Some(&file.path);
+        match self.damaged()?.into_iter().find(is_meant) {
+            Some(file) => Ok(file.name),
+            None => {
+                Err(Stop::NotFound(format!("there is no damaged file {}; the command check names those that there are", given.display())))
+            }
         }
     }
 
     /// The files of all origins that were found damaged and moved aside: the name of each, and what a check says of one
     /// whose origin has no storage.
     pub fn damaged_files(&self) -> Result<Vec<(String, String)>, Stop> {
-        let shed = self.connection.lock().existing_shed().map_err(|error| Stop::Failed(error.to_string()))?;
-        let files = shed.map_or(Ok(Vec::new()), |shed| shed.damaged_files(None)).map_err(|error| Stop::Failed(error.to_string()))?;
         let report = |file: DamagedFile| {
             let path = file.path.to_string_lossy();
             let damaged = format!(r#"{{"file":{},"path":{},"size":{}}}"#, json(&file.name), json(&path), file.size);
             let report = report(&path, false, "", &damaged);
             (file.name, report)
         };
-        Ok(files.into_iter().map(report).collect())
+        Ok(self.damaged()?.into_iter().map(report).collect())
     }
 
-    /// Calls a method; where it needs a handle and the params have none, on the area of the default origin.
+    fn damaged(&self) -> Result<Vec<DamagedFile>, Stop> {
+        let shed = self.connection.lock().existing_shed().map_err(|error| Stop::Failed(error.to_string()))?;
+        shed.map_or(Ok(Vec::new()), |shed| shed.damaged_files(None)).map_err(|error| Stop::Failed(error.to_string()))
+    }
+
+    /// Calls a method; where it takes a handle and the params have none, on the area of the default origin. That is also
+    /// the handle 1 where the params name one.
     pub fn call_on_area(&mut self, method: &str, params: &str) -> Result<String, Stop> {
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(params) {
-            return Err(Stop::Refused(format!("the params are not JSON: {error}")));
-        }
-        let needs_handle = methods::table().iter().any(|row| {
-            let named = row.name == method || row.alias == Some(method);
-            let required = (row.params)(&mut schemars::SchemaGenerator::default());
-            named
-                && required
-                    .get("required")
-                    .is_some_and(|names| names.as_array().is_some_and(|names| names.iter().any(|name| name == "storage")))
-        });
-        if !needs_handle {
+        /// The params that are handles.
+        const HANDLES: [&str; 3] = ["storage", "storages", "copyOf"];
+        let not_json = |error| Stop::Refused(format!("the params are not JSON: {error}"));
+        serde_json::from_str::<IgnoredAny>(params).map_err(not_json)?;
+        let params = params.trim();
+        let members: Option<BTreeMap<DomString<'_>, IgnoredAny>> = serde_json::from_str(params).ok();
+        let positions: Vec<IgnoredAny> = serde_json::from_str(params).unwrap_or_default();
+        let row = methods::table().into_iter().find(|row| row.name == method || row.alias == Some(method));
+        let Some(row) = row else { return self.call(method, params) };
+        let schema = (row.params)(&mut schemars::SchemaGenerator::default());
+        let required = |name: &str| {
+            let names = schema.get("required").and_then(|names| names.as_array());
+            names.is_some_and(|names| names.iter().any(|required| required == name))
+        };
+        let names: Vec<&String> =
+            schema.get("properties").and_then(|members| members.as_object()).into_iter().flat_map(|m| m.keys()).collect();
+        let takes = |name: &str| names.iter().any(|known| *known == name);
+        let is_given = |name: &str| match &members {
+            Some(members) => members.contains_key(&DomString::from(name)),
+            None => names.iter().position(|known| *known == name).is_some_and(|place| place < positions.len()),
+        };
+        if !HANDLES.iter().any(|name| takes(name) && (required(name) || is_given(name))) {
             return self.call(method, params);
         }
         let storage = self.open()?;
-        let params = params.trim();
-        match params.strip_prefix('{') {
-            Some("}") => self.call(method, &format!("{{\"storage\":{storage}}}")),
-            Some(rest) if members(params).storage.is_none() => self.call(method, &format!("{{\"storage\":{storage},{rest}")),
+        match members {
+            Some(members) if required("storage") && !is_given("storage") => {
+                let comma = if members.is_empty() { "" } else { "," };
+                self.call(method, &format!("{{\"storage\":{storage}{comma}{}", &params[1..]))
+            }
             _ => self.call(method, params),
         }
     }
 
-    /// Waits for the next notification and gives its params; `None` if none can come.
-    pub fn next_notification(&mut self) -> Result<Option<String>, Stop> {
+    /// Waits for the next notification and gives its method and params; `None` if none can come.
+    pub fn next_notification(&mut self) -> Result<Option<(String, String)>, Stop> {
         let mut line = String::new();
         if self.notifications.read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        Ok(members(&line).params.map(|params| params.get().to_owned()))
+        let Notification { method, params } = print::read(&line)?;
+        Ok(Some((method.into_owned(), params.get().to_owned())))
     }
 }
 

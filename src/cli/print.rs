@@ -1,33 +1,52 @@
 //! What commands print: aligned columns for people, exact JSON for programs.
 
-use std::io::{BufWriter, Write};
+use std::borrow::Cow;
+use std::io::{BufWriter, IsTerminal, Write};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use webstorage_server::dom_string::{DomString, units};
+use webstorage_server::dom_string::{DomString, IllFormed, units, write_json};
 
-use super::Stop;
+use super::local::Entry;
+use super::{Stop, screen};
 
-/// Characters of a value that a list shows.
+/// Columns of a value that a list shows where its width is not known.
 const PREVIEW: usize = 60;
 
 /// The widest column of keys.
 const MAX_KEY_WIDTH: usize = 40;
 
+/// Columns of a size and of what is between it and its neighbours.
+const SIZE_COLUMNS: usize = 12;
+
+/// What a column has at least, however narrow the terminal is.
+const LEAST_COLUMNS: usize = 8;
+
 /// The output of a command.
 pub struct Printer<W: Write> {
     out: BufWriter<W>,
     json: bool,
-    colour: bool,
+    ill_formed: IllFormed,
+    screen: Screen,
     key_width: Option<usize>,
 }
 
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    key: DomString<'a>,
-    #[serde(borrow)]
-    value: DomString<'a>,
+/// Where the output appears.
+#[derive(Clone, Copy, Debug, Default)]
+struct Screen {
+    is_terminal: bool,
+    colour: bool,
+    columns: Option<usize>,
+}
+
+impl Screen {
+    /// What standard output is.
+    fn of_stdout() -> Self {
+        let is_terminal = std::io::stdout().is_terminal();
+        let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+        let colour = is_terminal && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+        Screen { is_terminal, colour, columns: screen::columns() }
+    }
 }
 
 /// A bottle in the result of `storage/origins`.
@@ -51,8 +70,6 @@ struct Event<'a> {
     key: Option<DomString<'a>>,
     #[serde(borrow, default)]
     new_value: Option<DomString<'a>>,
-    #[serde(default)]
-    url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,9 +111,9 @@ pub struct Damaged {
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints to `out`: JSON, or text that may be coloured.
-    pub fn new(out: W, json: bool, colour: bool) -> Self {
-        Printer { out: BufWriter::new(out), json, colour, key_width: None }
+    /// Prints to `out`, which is standard output: JSON or text, with lone surrogates as `ill_formed` says.
+    pub fn new(out: W, json: bool, ill_formed: IllFormed) -> Self {
+        Printer { out: BufWriter::new(out), json, ill_formed, screen: Screen::of_stdout(), key_width: None }
     }
 
     /// Hands on what was printed.
@@ -104,49 +121,65 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// Prints a line.
+    /// Whether JSON is printed.
+    pub fn prints_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a line of JSON.
     pub fn line(&mut self, text: &str) -> Result<(), Stop> {
+        let text = if self.ill_formed == IllFormed::Replace { well_formed(text) } else { Cow::Borrowed(text) };
+        // All that a terminal would act on is in strings, and there an escape means the same.
+        let text = if self.screen.is_terminal { Cow::Owned(screen::escaped(&text, true)) } else { text };
         Ok(writeln!(self.out, "{text}")?)
     }
 
-    /// Prints a string that is given as JSON text.
+    /// Prints a string that is given as JSON text: on a terminal so that it can be read, elsewhere exactly.
     pub fn string(&mut self, text: &str) -> Result<(), Stop> {
         if self.json {
             return self.line(text);
         }
         let string: DomString<'_> = read(text)?;
-        if std::str::from_utf8(string.as_bytes()).is_err() {
-            eprintln!("webstorage-server: the value has lone surrogates, printed as U+FFFD; with --json it is printed exactly");
+        let is_utf8 = std::str::from_utf8(string.as_bytes()).is_ok();
+        if self.screen.is_terminal {
+            let plain = string.to_string_lossy();
+            let shown = screen::escaped(&plain, true);
+            if shown != plain || !is_utf8 {
+                screen::say("the value has characters that cannot be shown as they are; with --json it is shown exactly");
+            }
+            return Ok(writeln!(self.out, "{shown}")?);
         }
-        self.line(&string.to_string_lossy())
+        if is_utf8 || self.ill_formed == IllFormed::Replace {
+            return Ok(write!(self.out, "{}", string.to_string_lossy())?);
+        }
+        screen::say(
+            "the value has lone surrogates, which UTF-8 cannot hold: it was written as WTF-8, which the command set reads. --ill-formed-strings replace writes U+FFFD for them, and --json prints their escapes",
+        );
+        Ok(self.out.write_all(string.as_bytes())?)
     }
 
-    /// Prints a page of entries, and gives their number and the last key as JSON text.
-    pub fn entries(&mut self, page: &str) -> Result<(usize, Option<String>), Stop> {
-        let rows: Vec<&RawValue> = read(page)?;
-        let mut last = None;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if self.json {
-                self.line(row.get())?;
-            }
-            entries.push(read::<Entry<'_>>(row.get())?);
-        }
-        if let Some(entry) = entries.last() {
-            last = Some(format!("{:?}", entry.key));
-        }
+    /// Prints some items.
+    pub fn entries(&mut self, entries: &[Entry<'_>]) -> Result<(), Stop> {
         if self.json {
-            return Ok((rows.len(), last));
+            return entries.iter().try_for_each(|Entry { key, value }| self.line(&format!(r#"{{"key":{key},"value":{value}}}"#)));
         }
-        let width = *self
-            .key_width
-            .get_or_insert_with(|| entries.iter().map(|entry| shown(&entry.key, MAX_KEY_WIDTH).chars().count()).max().unwrap_or(0).max(3));
-        for Entry { key, value } in &entries {
+        let items = entries.iter().map(|entry| Ok((read(entry.key.get())?, read(entry.value.get())?)));
+        let items = items.collect::<Result<Vec<(DomString<'_>, DomString<'_>)>, Stop>>()?;
+        let most = self
+            .screen
+            .columns
+            .map_or(MAX_KEY_WIDTH, |columns| (columns.saturating_sub(SIZE_COLUMNS) / 2).clamp(LEAST_COLUMNS, MAX_KEY_WIDTH));
+        let width = *self.key_width.get_or_insert_with(|| {
+            let widths = items.iter().map(|(key, _)| screen::width(&shown(key, most)));
+            widths.max().unwrap_or(0).max(3)
+        });
+        let left = self.screen.columns.map_or(PREVIEW, |columns| columns.saturating_sub(width + SIZE_COLUMNS).max(LEAST_COLUMNS));
+        for (key, value) in &items {
             let size = size(2 * (units(key.as_bytes()) + units(value.as_bytes())));
-            let key = self.key(&shown(key, MAX_KEY_WIDTH), width);
-            writeln!(self.out, "{key}  {size:>8}  {}", shown(value, PREVIEW))?;
+            let key = self.key(&shown(key, width), width);
+            writeln!(self.out, "{key}  {size:>8}  {}", shown(value, left))?;
         }
-        Ok((rows.len(), last))
+        Ok(())
     }
 
     /// Prints the result of `storage/origins`.
@@ -155,8 +188,8 @@ impl<W: Write> Printer<W> {
             return read::<Vec<&RawValue>>(result)?.into_iter().try_for_each(|row| self.line(row.get()));
         }
         let rows: Vec<OriginRow> = read(result)?;
-        let name = |row: &OriginRow| row.origin.clone().unwrap_or_else(|| row.path.clone());
-        let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
+        let name = |row: &OriginRow| screen::escaped(row.origin.as_ref().unwrap_or(&row.path), false);
+        let width = rows.iter().map(|row| screen::width(&name(row))).max().unwrap_or(0);
         for row in &rows {
             let origin = self.key(&name(row), width);
             match (row.length, row.usage) {
@@ -164,7 +197,7 @@ impl<W: Write> Printer<W> {
                     let items = if length == 1 { "item " } else { "items" };
                     writeln!(self.out, "{origin}  {length:>8} {items}  {:>8} used  {:>8} on disk", size(usage), size(row.size))?;
                 }
-                _ => writeln!(self.out, "{origin}  {}", row.problem.as_deref().unwrap_or("cannot be read"))?,
+                _ => writeln!(self.out, "{origin}  {}", screen::escaped(row.problem.as_deref().unwrap_or("cannot be read"), false))?,
             }
         }
         Ok(())
@@ -176,13 +209,26 @@ impl<W: Write> Printer<W> {
             return self.line(params);
         }
         let event: Event<'_> = read(params)?;
+        let columns = self.screen.columns.unwrap_or(usize::MAX);
         let what = match (&event.key, &event.new_value) {
-            (None, _) if event.url.is_none() => "some changes were missed, because they came too fast".to_owned(),
             (None, _) => "cleared".to_owned(),
-            (Some(key), None) => format!("removed  {}", self.key(&shown(key, MAX_KEY_WIDTH), 0)),
-            (Some(key), Some(value)) => format!("set      {} = {}", self.key(&shown(key, MAX_KEY_WIDTH), 0), shown(value, PREVIEW)),
+            (Some(key), None) => format!("removed  {}", self.key(&shown(key, MAX_KEY_WIDTH.min(columns.saturating_sub(9))), 0)),
+            (Some(key), Some(value)) => {
+                let key = shown(key, MAX_KEY_WIDTH.min(columns / 2));
+                let left = columns.saturating_sub(12 + screen::width(&key)).max(LEAST_COLUMNS);
+                let left = if self.screen.columns.is_some() { left } else { PREVIEW };
+                format!("set      {} = {}", self.key(&key, 0), shown(value, left))
+            }
         };
-        self.line(&what)
+        Ok(writeln!(self.out, "{what}")?)
+    }
+
+    /// Prints that changes up to the one with this number were missed.
+    pub fn missed(&mut self, sequence: u64) -> Result<(), Stop> {
+        if self.json {
+            return self.line(&format!(r#"{{"overflow":true,"sequence":{sequence}}}"#));
+        }
+        Ok(writeln!(self.out, "some changes were missed: too many came at once, or the file was replaced; list shows what there is")?)
     }
 
     /// Prints the result of `storage/import`.
@@ -198,7 +244,7 @@ impl<W: Write> Printer<W> {
             let (kept, ignored) = (kept.join(","), serde_json::json!(ignored));
             return self.line(&format!(r#"{{"dryRun":{},"areas":[{kept}],"ignored":{ignored}}}"#, import.dry_run));
         }
-        let width = areas.iter().map(|area| area.origin.chars().count()).max().unwrap_or(0);
+        let width = areas.iter().map(|area| screen::width(&area.origin)).max().unwrap_or(0);
         for area in &areas {
             let origin = self.key(&area.origin, width);
             if !area.persistent {
@@ -209,7 +255,7 @@ impl<W: Write> Printer<W> {
             writeln!(self.out, "{origin}  local    {added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
         }
         if !import.ignored.is_empty() {
-            writeln!(self.out, "left alone: {}", import.ignored.join(", "))?;
+            writeln!(self.out, "left alone: {}", screen::escaped(&import.ignored.join(", "), false))?;
         }
         if import.dry_run {
             writeln!(self.out, "nothing was changed (dry run)")?;
@@ -225,21 +271,22 @@ impl<W: Write> Printer<W> {
             return Ok(checked);
         }
         // A file whose origin is not known stands for itself.
-        let origin = self.key(checked.origin.as_ref().unwrap_or(&checked.path), 0);
+        let origin = self.key(&screen::escaped(checked.origin.as_ref().unwrap_or(&checked.path), false), 0);
         match &checked.problems[..] {
             [] if checked.exists => writeln!(self.out, "{origin}  sound")?,
             [] if checked.origin.is_some() => writeln!(self.out, "{origin}  no storage")?,
-            problems => problems.iter().try_for_each(|problem| writeln!(self.out, "{origin}  {problem}"))?,
+            problems => problems.iter().try_for_each(|problem| writeln!(self.out, "{origin}  {}", screen::escaped(problem, false)))?,
         }
         for damaged in &checked.damaged {
-            let file = checked.origin.as_ref().map_or(String::new(), |_| format!(": {}", damaged.file));
+            let file = checked.origin.as_ref().map_or(String::new(), |_| format!(": {}", screen::escaped(&damaged.file, false)));
             writeln!(self.out, "{origin}  found damaged before{file}")?;
         }
         Ok(checked)
     }
 
-    fn key(&self, text: &str, width: usize) -> String {
-        if self.colour { format!("\u{1b}[36m{text:width$}\u{1b}[0m") } else { format!("{text:width$}") }
+    fn key(&self, text: &str, columns: usize) -> String {
+        let padding = " ".repeat(columns.saturating_sub(screen::width(text)));
+        if self.screen.colour { format!("\u{1b}[36m{text}{padding}\u{1b}[0m") } else { format!("{text}{padding}") }
     }
 }
 
@@ -248,23 +295,46 @@ pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Stop> {
     serde_json::from_str(text).map_err(|error| Stop::Failed(format!("the reply cannot be read: {error}")))
 }
 
-/// A string on one line and not too long, with escapes for what a terminal would act on.
-fn shown(string: &DomString<'_>, most: usize) -> String {
-    let escaped = format!("{string:?}");
-    let inner = &escaped[1..escaped.len() - 1];
-    let mut text: String = inner.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(most).collect();
-    if inner.chars().nth(most).is_some() {
-        text.pop();
-        text.push('…');
+/// A string on one line that takes at most so many columns, with escapes for what a terminal would act on.
+fn shown(string: &DomString<'_>, columns: usize) -> String {
+    let all = string.as_bytes();
+    // Most characters take a column or more, and what is not shown need not be looked at.
+    let mut end = all.len().min(columns.saturating_mul(4));
+    while all.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        end += 1;
     }
-    text
+    let mut json = Vec::new();
+    write_json(&all[..end], IllFormed::Escape, &mut json);
+    let escaped = screen::escaped(&String::from_utf8_lossy(&json[1..json.len() - 1]), false);
+    screen::fitted(&escaped, columns, end < all.len())
 }
 
-/// A number of bytes for people.
+/// JSON text with U+FFFD for the escapes of lone surrogates.
+fn well_formed(text: &str) -> Cow<'_, str> {
+    let unit = |at: usize| text.get(at..at + 6)?.strip_prefix("\\u").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let (mut out, mut done, mut at) = (String::new(), 0, 0);
+    while let Some(next) = text[at..].find('\\') {
+        at += next;
+        match (unit(at), unit(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => at += 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                out.push_str(&text[done..at]);
+                out.push('\u{FFFD}');
+                at += 6;
+                done = at;
+            }
+            _ => at += 2,
+        }
+    }
+    if done == 0 { Cow::Borrowed(text) } else { Cow::Owned(out + &text[done..]) }
+}
+
+/// A number of bytes for people, rounded.
 fn size(bytes: u64) -> String {
+    let tenths = |unit: u64| (bytes + unit / 20) / (unit / 10);
     match bytes {
         0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes / 100 % 10),
-        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+        1000..999_950 => format!("{}.{} kB", tenths(1000) / 10, tenths(1000) % 10),
+        _ => format!("{}.{} MB", tenths(1_000_000) / 10, tenths(1_000_000) % 10),
     }
 }

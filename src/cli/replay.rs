@@ -30,7 +30,7 @@ struct Line<'a> {
 /// Replays a file and prints what differs.
 pub fn replay(file: &Path, flags: &[String], out: &mut impl Write) -> Result<(), Stop> {
     let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Stop::Refused(format!("there is no file {}", file.display())),
+        std::io::ErrorKind::NotFound => Stop::NotFound(format!("there is no file {}", file.display())),
         _ => Stop::Failed(format!("{}: {error}", file.display())),
     })?;
     if text.trim().is_empty() {

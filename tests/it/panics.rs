@@ -18,7 +18,11 @@ use crate::folder::Folder;
 
 fn connection(dir: &Path) -> Connection {
     let server = Arc::new(Server {
-        options: Options { origin: Origin::parse("http://localhost").expect("it is an origin"), quota: 1 << 20 },
+        options: Options {
+            origin: Origin::parse("http://localhost").expect("it is an origin"),
+            quota: 1 << 20,
+            ill_formed: IllFormed::Escape,
+        },
         persistence: Persistence::In(dir.to_owned()),
         durability: Durability::Normal,
         max_message_size: 1 << 20,

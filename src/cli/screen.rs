@@ -1,0 +1,68 @@
+//! Text on a terminal: how wide it is, and what of it must not get there as it is.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+use unicode_width::UnicodeWidthStr;
+
+/// The columns of the terminal that standard output is, if it is one and knows.
+pub fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The columns that a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text without what a terminal would act on instead of showing it: control characters, and those that turn the
+/// direction of writing, begin a line or are not seen. In their place are JSON's escapes. With `lines`, line feeds and
+/// tabs stay.
+pub fn escaped(text: &str, lines: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_shown(character) || lines && matches!(character, '\n' | '\t') {
+            out.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}").expect("a string takes everything");
+        }
+    }
+    out
+}
+
+fn is_shown(character: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    let category = CodePointMapData::<GeneralCategory>::new().get(character);
+    !matches!(category, Control | Format | LineSeparator | ParagraphSeparator)
+}
+
+/// The beginning of a text that takes at most so many columns, the last of which says that something is left out.
+/// `more` says that there is more of it.
+pub fn fitted(text: &str, columns: usize, more: bool) -> String {
+    if !more && width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut ends = text.char_indices().map(|(end, _)| end).chain([text.len()]);
+    let mut kept = "";
+    while let Some(next) = ends.next().map(|end| &text[..end])
+        && width(next) < columns
+    {
+        kept = next;
+    }
+    format!("{kept}…")
+}
+
+/// Says something about the command to whoever has started it.
+pub fn say(message: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("webstorage-server: {}", escaped(message, true));
+    } else {
+        eprintln!("webstorage-server: {message}");
+    }
+}
