@@ -15,13 +15,16 @@
 //! 7. [`broadcast`] tells listeners of a change, through [`journal`] and [`watch`] those of other processes.
 //!
 //! Beside that way: [`cancellation`] of calls that wait, [`state_file`]s for import and export, [`test_controls`],
-//! and [`transcript`]s, which the tests hold and the command `replay` too.
+//! [`transcript`]s, which the tests hold and the command `replay` too, and [`wire_log`], which records what passes: as
+//! lines of JSON, or with the transcripts' recorder as one of them.
 //!
 //! What always holds:
 //!
 //! - Every call gets one reply, in the order of the calls, also if its handler panics.
 //! - A reply is handed to the output only after what it acknowledges is committed.
-//! - The wire types are not used below [`methods`]; strings are [`dom_string`]s, exact in every 16-bit unit.
+//! - Params and results are taken apart and put together in [`methods`]. Below them [`protocol`] gives the names of
+//!   handles, subscriptions and forms of states, and what an error tells. Strings are [`dom_string`]s, exact in every
+//!   16-bit unit.
 //! - Every write to a file is in a transaction that held the write lock from its beginning and has seen that the
 //!   file is still the one of that name.
 //! - An error gets its code in [`error`] and nowhere else.

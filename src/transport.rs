@@ -47,7 +47,8 @@ struct Live {
 }
 
 impl Connections {
-    /// Ends every connection: what they have read is answered and stored. Takes a bounded time.
+    /// Ends every connection: what they have read is answered and stored. Their clients get [`DRAIN_TIME`] to read the
+    /// answers; a call that waits for another process is waited for besides.
     pub fn stop(&self) {
         let deadline = Instant::now() + DRAIN_TIME;
         let mut waiting = Vec::new();

@@ -13,7 +13,8 @@ pub fn of(command: Option<&str>) -> &'static [Example] {
         None => &[
             (
                 "Hold a conversation: one JSON message a line",
-                r#"echo '{"jsonrpc":"2.0","id":1,"method":"storage/open","params":[false]}' | webstorage-server"#,
+                r#"echo '{"jsonrpc":"2.0","id":1,"method":"storage/open","params":[false]}' |
+  webstorage-server"#,
             ),
             ("Use the same storage from a shell", "webstorage-server set theme dark --origin https://example.com"),
             ("Keep the storage of a project beside it", "webstorage-server --storage-dir ./storage list"),
@@ -50,21 +51,25 @@ pub fn of(command: Option<&str>) -> &'static [Example] {
         Some("check") => &[("Look at everything", "webstorage-server check")],
         Some("salvage") => &[(
             "Put back what can be read of the files of an origin that were found damaged",
-            "webstorage-server check --json https://example.com | jq -r '.damaged[].file' |\n  while read -r file; do webstorage-server salvage \"$file\" | webstorage-server import - --origin https://example.com; done",
+            r#"webstorage-server check --json https://example.com | jq -r '.damaged[].file' |
+  while read -r file; do
+    webstorage-server salvage "$file" | webstorage-server import - --origin https://example.com
+  done"#,
         )],
         Some("call") => &[
             (
                 "Set an item if nobody has",
-                r#"webstorage-server call storage/transact '{"if":[{"key":"lock","value":null}],"set":[{"key":"lock","value":"1"}]}'"#,
+                r#"webstorage-server call storage/transact \
+  '{"if":[{"key":"lock","value":null}],"set":[{"key":"lock","value":"1"}]}'"#,
             ),
             ("Find what takes the most room", r#"webstorage-server call storage/largest '{"limit":3}'"#),
         ],
         Some("replay") => &[(
             "Record a conversation and hold it again",
-            "webstorage-server serve --record talk.txt < calls.ndjson && webstorage-server replay talk.txt",
+            "webstorage-server serve --record talk.txt < calls.ndjson\nwebstorage-server replay talk.txt",
         )],
         Some("schema") => &[("List the methods", "webstorage-server schema | jq -r '.methods[].name'")],
-        Some("serve") => &[("Serve an editor that starts the program itself", "webstorage-server serve --stdio < calls.ndjson")],
+        Some("serve") => &[("Answer the calls in a file", "webstorage-server serve < calls.ndjson")],
         Some("completions") => &[("Complete in this bash", "eval \"$(webstorage-server completions bash)\"")],
         Some("man") => &[("Read the page of a command", "webstorage-server man export | man -l -")],
         Some(_) => &[],

@@ -58,7 +58,7 @@ impl Database {
         (words[0] == FORMAT).then_some(Commit(words))
     }
 
-    /// Where the header is mapped; `None` unless there was a transaction in WAL mode.
+    /// Where the header is mapped; `None` where the file has none, as one that is not in WAL mode.
     fn wal_index(&self) -> Option<*mut u32> {
         let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
         // SAFETY: the handle is that of an open connection, which this thread alone uses, and SQLite writes
@@ -73,8 +73,10 @@ impl Database {
         let methods = unsafe { (*file).pMethods.as_ref() }?;
         let map = methods.xShmMap.filter(|_| methods.iVersion >= 2)?;
         let mut region: *mut c_void = ptr::null_mut();
-        // SAFETY: this is the call by which SQLite finds the region itself. It maps nothing that is not there,
-        // as its fourth argument says, and what it has mapped it gives without a system call.
+        // SAFETY: this is the call by which SQLite finds the region itself, on a file that is open and in the thread that
+        // uses it. What SQLite has mapped is given without a system call. Before its first transaction in WAL mode it
+        // has mapped nothing: then the call opens the memory's file, as that transaction would, and as the fourth
+        // argument asks it neither makes it longer nor maps what it does not have.
         let mapped = unsafe { map(file, 0, REGION_BYTES, 0, (&raw mut region).cast()) };
         (mapped == ffi::SQLITE_OK && !region.is_null()).then_some(region.cast())
     }

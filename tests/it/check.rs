@@ -141,3 +141,37 @@ fn what_was_moved_aside_is_listed_without_its_origin() {
     expect(&temporary, &["set", "key", "value", "--origin", A], 0, "");
     expect(&temporary, &["check"], 0, &format!("{A}  sound\n{A}  found damaged before: {name}\n{B}  sound\n"));
 }
+
+#[test]
+fn check_names_the_way_to_what_can_be_read_of_a_damaged_file() {
+    let (folder, temporary) = two_bottles();
+    let items = r#"[["key",""],["other","\ud800"]]"#;
+    output(&temporary, &["set", "--json-input", r#""other""#, r#""\ud800""#, "--origin", A], 0);
+    let (before, _) = output(&temporary, &["export", "--format", "pairs", A], 0);
+    // The header names another version of the format, and the rest is as it was.
+    let mut bytes = fs::read(folder.bottle(A)).expect("the file is there");
+    bytes[18..20].copy_from_slice(&[9, 9]);
+    bytes[..16].fill(0);
+    fs::write(folder.bottle(A), bytes).expect("the directory is ours");
+    output(&temporary, &["get", "key", "--origin", A], 4);
+    let [aside] = &folder.damaged()[..] else { panic!("one file was moved aside: {:?}", folder.damaged()) };
+    let name = aside.file_name().and_then(|name| name.to_str()).expect("the name is UTF-8");
+    let (_, told) = output(&temporary, &["check"], 0);
+    let way = told.trim().rsplit_once("webstorage-server ").expect("a command is named").1;
+    assert_eq!(way, format!("salvage {name}"), "{told}");
+    assert_eq!(before.trim().len() > items.len(), true, "{before}");
+    let words: Vec<&str> = way.split(' ').collect();
+    for arguments in [words, vec!["salvage", aside.to_str().expect("the path is UTF-8")]] {
+        let (salvaged, _) = output(&temporary, &arguments, 0);
+        assert_eq!(salvaged, before, "{arguments:?}");
+    }
+    let (whole, _) = output(&temporary, &["salvage", "--json", name], 0);
+    assert!(whole.starts_with(r#"{"complete":"#) && whole.contains(r#"{"key":"other","value":"\ud800"}"#), "{whole}");
+    // It goes back as it came.
+    let file = temporary.join("salvaged.json");
+    fs::write(&file, &before).expect("the folder is writable");
+    output(&temporary, &["import", file.to_str().expect("the path is UTF-8"), "--origin", A], 0);
+    assert_eq!(output(&temporary, &["export", "--format", "pairs", A], 0).0, before);
+    let (out, told) = output(&temporary, &["check", "--json"], 0);
+    assert!(out.contains(name) && told.is_empty(), "{out}{told}");
+}

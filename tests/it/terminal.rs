@@ -26,7 +26,7 @@ fn piped(folder: &Folder, arguments: &[&str]) -> String {
 }
 
 /// A terminal: the end of whoever sits at it, and the end of a program. It has a width if one is given.
-fn terminal(columns: u16) -> (File, File) {
+pub fn terminal(columns: u16) -> (File, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("the system has terminals");
     grantpt(&terminal).expect("the terminal is ours");
     unlockpt(&terminal).expect("the terminal is ours");
