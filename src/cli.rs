@@ -134,7 +134,7 @@ fn work(command: &Command, origin: Option<&str>, server: Arc<Server>, printer: &
             let params = import_params(file, *format, *mode, *dry_run, origin)?;
             let name = file.display().to_string();
             let name = if name == "-" { "standard input" } else { &name };
-            let imported = local.call("storage/import", &params).map_err(|stop| in_file(stop, name, origin))?;
+            let imported = local.call_showing_progress("storage/import", &params).map_err(|stop| in_file(stop, name, origin))?;
             printer.imported(&imported)
         }
         Command::Watch { prefix, count, typed, .. } => {
@@ -355,9 +355,9 @@ fn export(
         }
         params.push(format!("\"path\":{}", json(&absolute(path)?)));
     }
-    let params = format!("{{{}}}", params.join(","));
+    let params = params.join(",");
     let name = output.map(|path| path.display().to_string()).unwrap_or_default();
-    let exported = local.call("storage/export", &params).map_err(|stop| in_file(stop, &name, None))?;
+    let exported = local.call_showing_progress("storage/export", &params).map_err(|stop| in_file(stop, &name, None))?;
     match local::members(&exported).state {
         Some(state) => printer.line(state.get()),
         None => Ok(()),
@@ -372,6 +372,7 @@ fn in_file(stop: Stop, name: &str, flagged: Option<&str>) -> Stop {
     stop.in_words(&[("path", name), ("state", name), ("origin", origin), ("format", "--format")])
 }
 
+/// The params of an import, as the members of an object.
 fn import_params(
     file: &PathBuf,
     format: Option<StateFormat>,
@@ -401,7 +402,7 @@ fn import_params(
     if let Some(origin) = origin {
         params.push(format!("\"origin\":{}", json(origin)));
     }
-    Ok(format!("{{{}}}", params.join(",")))
+    Ok(params.join(","))
 }
 
 /// Whether something is there that is no regular file, such as a pipe of the shell.
@@ -439,7 +440,13 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
     let all = which.is_empty();
     let origins = if all { local::origins(&local.call("storage/origins", "{}")?)? } else { which.iter().cloned().map(Ok).collect() };
     let (mut sound, mut failed, mut shown) = (true, None, Vec::new());
+    let mut progress = screen::PassingLine::default();
     for origin in origins {
+        if let Ok(origin) = &origin
+            && std::io::stderr().is_terminal()
+        {
+            progress.show(&format!("looking at {origin}"));
+        }
         let report = origin.map_or_else(Ok, |origin| local.call("storage/check", &format!("[{}]", json(&origin))));
         match report {
             Ok(report) => {
@@ -455,6 +462,7 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
             }
         }
     }
+    drop(progress);
     if all {
         for (name, report) in local.damaged_files()? {
             if !shown.contains(&name) {

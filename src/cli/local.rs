@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ use webstorage_server::server::Server;
 use webstorage_server::shed::DamagedFile;
 use webstorage_server::wire_log::{Direction, WireLog};
 
-use super::Stop;
 use super::print::{self, OriginRow};
+use super::{Stop, screen};
 
 /// A connection in this process.
 pub struct Local {
@@ -32,6 +33,9 @@ pub struct Local {
     module: RpcModule<Mutex<Connection>>,
     /// Where notifications come.
     notifications: BufReader<File>,
+    /// The other end of that, and who writes to it.
+    writer: OwnedFd,
+    output: Output,
     opened: Option<u32>,
     calls: u64,
     trace: Option<Arc<WireLog>>,
@@ -150,13 +154,14 @@ impl Local {
     pub fn new(server: Arc<Server>) -> Result<Self, Stop> {
         let (reader, writer) = rustix::pipe::pipe().map_err(std::io::Error::from)?;
         let trace = server.wire_log.clone();
-        let output = Output::new(writer, 1, trace.clone());
-        let connection = Arc::new(Mutex::new(Connection::new(server, output, 1)));
+        let output = Output::new(writer.try_clone()?, 1, trace.clone());
+        let connection = Arc::new(Mutex::new(Connection::new(server, output.clone(), 1)));
         connection.lock().replies.set_framing(Framing::Lines);
         // What is printed is made well-formed then: keys are asked for as they are.
         connection.lock().replies.set_ill_formed(IllFormed::Escape);
         let module = methods::module(&connection);
-        Ok(Local { connection, module, notifications: BufReader::new(reader.into()), opened: None, calls: 0, trace })
+        let notifications = BufReader::new(reader.into());
+        Ok(Local { connection, module, notifications, writer, output, opened: None, calls: 0, trace })
     }
 
     /// Calls a method and gives its result as JSON text.
@@ -170,13 +175,18 @@ impl Local {
         };
         self.calls += 1;
         let id = self.calls;
-        self.record(Direction::In, format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{},"params":{params}}}"#, json(method)).as_bytes());
+        if let Some(trace) = &self.trace {
+            let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{},"params":{params}}}"#, json(method));
+            trace.record(Direction::In, 1, message.as_bytes());
+        }
         callback(Id::Str(id.to_string().into()), Params::new(Some(params)), usize::MAX, Extensions::new());
         let mut connection = self.connection.lock();
         connection.end_group();
         let reply = connection.replies.bytes().to_vec();
         connection.replies.clear();
-        self.record(Direction::Out, &reply);
+        if let Some(trace) = &self.trace {
+            trace.record(Direction::Out, 1, &reply);
+        }
         connection.release_subscriptions();
         drop(connection);
         let reply: Reply<'_> =
@@ -187,10 +197,40 @@ impl Local {
         }
     }
 
-    fn record(&self, direction: Direction, message: &[u8]) {
-        if let Some(trace) = &self.trace {
-            trace.record(direction, 1, message);
+    /// Calls a method that may take long, and shows on a terminal how far it is. The params are those of an object,
+    /// without its braces.
+    pub fn call_showing_progress(&mut self, method: &str, params: &str) -> Result<String, Stop> {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow)]
+            value: Value<'a>,
         }
+        #[derive(Deserialize)]
+        struct Value<'a> {
+            kind: &'a str,
+            #[serde(borrow)]
+            message: Cow<'a, str>,
+        }
+        if !std::io::stderr().is_terminal() {
+            return self.call(method, &format!("{{{params}}}"));
+        }
+        let lines = BufReader::new(self.notifications.get_ref().try_clone()?).lines();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut line = screen::PassingLine::default();
+                for text in lines.map_while(Result::ok).take_while(|text| !text.is_empty()) {
+                    let value = print::read::<Notification<'_>>(&text).and_then(|told| print::read::<Params<'_>>(told.params.get()));
+                    if let Ok(Params { value: Value { kind: "report", message } }) = value {
+                        line.show(&message);
+                    }
+                }
+            });
+            let done = self.call(method, &format!("{{{params},\"workDoneToken\":1}}"));
+            self.output.drain(None);
+            // An empty line ends what is read, after all that the call has sent.
+            rustix::io::write(&self.writer, b"\n").map_err(std::io::Error::from)?;
+            done
+        })
     }
 
     /// The default origin.
@@ -273,7 +313,7 @@ impl Local {
         let not_json = |error| Stop::Refused(format!("the params are not JSON: {error}"));
         serde_json::from_str::<IgnoredAny>(params).map_err(not_json)?;
         let params = params.trim();
-        let members: Option<BTreeMap<DomString<'_>, IgnoredAny>> = serde_json::from_str(params).ok();
+        let members: Option<BTreeMap<DomString<'_>, &RawValue>> = serde_json::from_str(params).ok();
         let positions: Vec<IgnoredAny> = serde_json::from_str(params).unwrap_or_default();
         let row = methods::table().into_iter().find(|row| row.name == method || row.alias == Some(method));
         let Some(row) = row else { return self.call(method, params) };

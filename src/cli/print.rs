@@ -45,7 +45,7 @@ impl Screen {
         let is_terminal = std::io::stdout().is_terminal();
         let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let colour = is_terminal && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
-        Screen { is_terminal, colour, columns: screen::columns() }
+        Screen { is_terminal, colour, columns: screen::columns(std::io::stdout()) }
     }
 }
 

@@ -2,16 +2,39 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 use unicode_width::UnicodeWidthStr;
 
-/// The columns of the terminal that standard output is, if it is one and knows.
-pub fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
+/// The columns of a terminal, if it is one and knows.
+pub fn columns(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(&stream).ok())??;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// A line on the terminal that standard error is, which what comes next takes the place of, and nothing at the end.
+#[derive(Default)]
+pub struct PassingLine {
+    is_shown: bool,
+}
+
+impl PassingLine {
+    /// Shows this instead of what was shown.
+    pub fn show(&mut self, text: &str) {
+        let text = fitted(&escaped(text, false), columns(std::io::stderr()).map_or(79, |columns| columns - 1), false);
+        eprint!("\r{text}\u{1b}[K");
+        self.is_shown = true;
+    }
+}
+
+impl Drop for PassingLine {
+    fn drop(&mut self) {
+        if self.is_shown {
+            eprint!("\r\u{1b}[K");
+        }
+    }
 }
 
 /// The columns that a text takes.

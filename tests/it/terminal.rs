@@ -265,3 +265,35 @@ fn what_waits_for_a_terminal_says_so() {
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{arguments:?}: {output:?}");
     }
 }
+
+/// What a command tells on a terminal.
+fn told(mut command: Command) -> String {
+    let (terminal, end_of_program) = terminal(60);
+    let mut child = command.stdout(Stdio::null()).stderr(end_of_program).spawn().expect("the program was built");
+    drop(command);
+    let told = read_all(terminal);
+    assert!(child.wait().expect("the program ends").success(), "{told}");
+    told
+}
+
+#[test]
+fn how_far_long_work_is_shows_on_a_terminal_only() {
+    let folder = Folder::new();
+    let file = folder.path().with_extension("json");
+    let items: Vec<String> = (0..30_000).map(|n| format!("[\"{n}\",\"\"]")).collect();
+    std::fs::write(&file, format!("[{}]", items.join(","))).expect("the folder is writable");
+    let file = file.to_str().expect("the name is UTF-8");
+    let cases: [(&[&str], &str); 3] = [
+        (&["import", file], "\r25000 of 30000 items\u{1b}[K"),
+        (&["export"], "\rhttp://localhost\u{1b}[K"),
+        (&["check"], "\rlooking at http://localhost\u{1b}[K"),
+    ];
+    for (arguments, shown) in cases {
+        let told = told(command(&folder, arguments));
+        assert!(told.contains(shown) && told.ends_with("\r\u{1b}[K") && !told.contains('\n'), "{arguments:?}: {told:?}");
+        let output = command(&folder, arguments).output().expect("the program was built");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+    let mut failing = command(&folder, &["import", "/dev/null/absent"]);
+    assert_eq!(failing.output().expect("the program was built").status.code(), Some(4));
+}
