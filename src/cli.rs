@@ -286,10 +286,11 @@ fn call(local: &mut Local, method: &str, params: &str, printer: &mut Printer<imp
         Ok(result) => printer.line(&result),
         Err(Stop::Fault(mut fault)) => {
             if printer.prints_json() {
-                eprintln!("{}", serde_json::json!(fault));
+                let error = serde_json::to_string(&fault).map_err(|error| Stop::Failed(error.to_string()))?;
+                eprintln!("{}", screen::for_stream(&printer.written(&error), &std::io::stderr()));
                 fault.message.clear();
             } else if let Some(data) = &fault.data {
-                fault.message = format!("{}\n{data}", fault.message);
+                fault.message = format!("{}\n{}", fault.message, printer.written(data.get()));
             }
             Err(Stop::Fault(fault))
         }
@@ -448,6 +449,7 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
             progress.show(&format!("looking at {origin}"));
         }
         let report = origin.map_or_else(Ok, |origin| local.call("storage/check", &format!("[{}]", json(&origin))));
+        progress.clear();
         match report {
             Ok(report) => {
                 let checked = printer.checked(&report)?;
@@ -462,7 +464,6 @@ fn check(local: &mut Local, which: &[String], printer: &mut Printer<impl Write>)
             }
         }
     }
-    drop(progress);
     if all {
         for (name, report) in local.damaged_files()? {
             if !shown.contains(&name) {

@@ -45,7 +45,7 @@ impl Screen {
         let is_terminal = std::io::stdout().is_terminal();
         let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let colour = is_terminal && is_unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
-        Screen { is_terminal, colour, columns: screen::columns(std::io::stdout()) }
+        Screen { is_terminal, colour, columns: screen::columns(&std::io::stdout()) }
     }
 }
 
@@ -126,10 +126,15 @@ impl<W: Write> Printer<W> {
         self.json
     }
 
+    /// JSON text with lone surrogates as they are to be written.
+    pub fn written<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.ill_formed == IllFormed::Replace { well_formed(text) } else { Cow::Borrowed(text) }
+    }
+
     /// Prints a line of JSON.
     pub fn line(&mut self, text: &str) -> Result<(), Stop> {
-        let text = if self.ill_formed == IllFormed::Replace { well_formed(text) } else { Cow::Borrowed(text) };
         // All that a terminal would act on is in strings, and there an escape means the same.
+        let text = self.written(text);
         let text = if self.screen.is_terminal { Cow::Owned(screen::escaped(&text, true)) } else { text };
         Ok(writeln!(self.out, "{text}")?)
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use webstorage_server::transcript::{Connection, Framing, Host, Incoming, Json, Process, Transcript, is_volatile};
 
-use super::Stop;
+use super::{Stop, screen};
 
 /// How long a server may take for each step.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +49,7 @@ pub fn replay(file: &Path, flags: &[String], out: &mut impl Write) -> Result<(),
         transcript.run(&host).err().unwrap_or_default().iter().map(ToString::to_string).collect()
     };
     for difference in &differences {
-        writeln!(out, "{difference}")?;
+        writeln!(out, "{}", screen::for_stream(difference, &std::io::stdout()))?;
     }
     match differences.len() {
         0 => Ok(()),

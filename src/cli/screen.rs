@@ -1,5 +1,6 @@
 //! Text on a terminal: how wide it is, and what of it must not get there as it is.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -9,8 +10,8 @@ use icu_properties::props::GeneralCategory;
 use unicode_width::UnicodeWidthStr;
 
 /// The columns of a terminal, if it is one and knows.
-pub fn columns(stream: impl IsTerminal + AsFd) -> Option<usize> {
-    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(&stream).ok())??;
+pub fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok())??;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
@@ -23,17 +24,22 @@ pub struct PassingLine {
 impl PassingLine {
     /// Shows this instead of what was shown.
     pub fn show(&mut self, text: &str) {
-        let text = fitted(&escaped(text, false), columns(std::io::stderr()).map_or(79, |columns| columns - 1), false);
+        let text = fitted(&escaped(text, false), columns(&std::io::stderr()).map_or(79, |columns| columns - 1), false);
         eprint!("\r{text}\u{1b}[K");
         self.is_shown = true;
+    }
+
+    /// Shows nothing, so that something else can stand there.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            eprint!("\r\u{1b}[K");
+        }
     }
 }
 
 impl Drop for PassingLine {
     fn drop(&mut self) {
-        if self.is_shown {
-            eprint!("\r\u{1b}[K");
-        }
+        self.clear();
     }
 }
 
@@ -81,11 +87,12 @@ pub fn fitted(text: &str, columns: usize, more: bool) -> String {
     format!("{kept}…")
 }
 
+/// Text for a stream: as it is, or if that is a terminal so that nothing acts on it.
+pub fn for_stream<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a, str> {
+    if stream.is_terminal() { Cow::Owned(escaped(text, true)) } else { Cow::Borrowed(text) }
+}
+
 /// Says something about the command to whoever has started it.
 pub fn say(message: &str) {
-    if std::io::stderr().is_terminal() {
-        eprintln!("webstorage-server: {}", escaped(message, true));
-    } else {
-        eprintln!("webstorage-server: {message}");
-    }
+    eprintln!("webstorage-server: {}", for_stream(message, &std::io::stderr()));
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use webstorage_server::dom_string::{DomString, starts_with};
 
 use super::Stop;
-use super::local::Local;
+use super::local::{Local, json};
 use super::print::{Printer, read};
 
 /// How often is looked whether an origin has storage by now. It gets none from being watched.
@@ -99,7 +99,7 @@ fn print_all(
     left: &mut u64,
     printer: &mut Printer<impl Write>,
 ) -> Result<(), Stop> {
-    let (storage, url) = (local.open()?, local.origin());
+    let (storage, url) = (local.open()?, json(local.origin().as_str()));
     let mut pages = local.pages()?;
     while let Some(page) = pages.next(local)? {
         for entry in page.entries()? {
@@ -107,7 +107,7 @@ fn print_all(
             if *left > 0 && prefix.is_none_or(|prefix| starts_with(key.as_bytes(), &prefix.wtf8)) {
                 let Subscribed { subscription, sequence, .. } = subscribed;
                 printer.event(&format!(
-                    r#"{{"subscription":{subscription},"storage":{storage},"sequence":{sequence},"key":{},"oldValue":null,"newValue":{},"url":"{url}"}}"#,
+                    r#"{{"subscription":{subscription},"storage":{storage},"sequence":{sequence},"key":{},"oldValue":null,"newValue":{},"url":{url}}}"#,
                     entry.key, entry.value
                 ))?;
                 *left -= 1;

@@ -145,7 +145,6 @@ fn what_was_moved_aside_is_listed_without_its_origin() {
 #[test]
 fn check_names_the_way_to_what_can_be_read_of_a_damaged_file() {
     let (folder, temporary) = two_bottles();
-    let items = r#"[["key",""],["other","\ud800"]]"#;
     output(&temporary, &["set", "--json-input", r#""other""#, r#""\ud800""#, "--origin", A], 0);
     let (before, _) = output(&temporary, &["export", "--format", "pairs", A], 0);
     // The header names another version of the format, and the rest is as it was.
@@ -159,7 +158,7 @@ fn check_names_the_way_to_what_can_be_read_of_a_damaged_file() {
     let (_, told) = output(&temporary, &["check"], 0);
     let way = told.trim().rsplit_once("webstorage-server ").expect("a command is named").1;
     assert_eq!(way, format!("salvage {name}"), "{told}");
-    assert_eq!(before.trim().len() > items.len(), true, "{before}");
+    assert_eq!(before, "[[\"key\",\"value\"],[\"other\",\"\\ud800\"]]\n");
     let words: Vec<&str> = way.split(' ').collect();
     for arguments in [words, vec!["salvage", aside.to_str().expect("the path is UTF-8")]] {
         let (salvaged, _) = output(&temporary, &arguments, 0);

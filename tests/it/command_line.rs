@@ -519,6 +519,13 @@ fn an_error_of_a_call_is_told_in_full() {
     assert_eq!(lines[1..], [data]);
     let output = run(folder, &[&call[..], &["--json"]].concat(), "");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    expect(folder, &["set", "--json-input", r#""k""#, r#""\ud800""#], 0, "");
+    let unmet = ["call", "--json", "storage/transact", r#"{"if":[{"key":"k","value":"x"}],"clear":true}"#];
+    for (flags, held) in [([].as_slice(), r"\ud800"), (&["--ill-formed-strings", "replace"], "\u{FFFD}")] {
+        let output = run(folder, &[&unmet[..], flags].concat(), "");
+        let data = format!(r#""data":{{"name":"ConstraintError","unmet":[{{"key":"k","value":"{held}"}}]}}}}"#);
+        assert!(String::from_utf8_lossy(&output.stderr).trim_end().ends_with(&data), "{output:?}");
+    }
     assert!(told.starts_with(r#"{"code":22,"message":"The quota"#) && told.ends_with(&format!("\"data\":{data}}}\n")), "{told}");
 }
 
