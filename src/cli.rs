@@ -154,7 +154,9 @@ fn string(text: &str, typed: &Typed) -> Result<String, Stop> {
     if !typed.json_input {
         return Ok(json(text));
     }
-    match serde_json::from_str::<DomString<'_>>(text) {
+    // A string is only read exactly from what is known to be JSON.
+    let json = serde_json::from_str::<&serde_json::value::RawValue>(text);
+    match json.and_then(|json| serde_json::from_str::<DomString<'_>>(json.get())) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
             Err(Stop::Refused(format!("with --json-input keys, values and prefixes are JSON strings such as '\"theme\"'; {text}: {error}")))
@@ -387,7 +389,9 @@ fn import_params(
     if is_input || is_stream(file) {
         let name = if is_input { "standard input".to_owned() } else { file.display().to_string() };
         let text = read_stream(if is_input { None } else { Some(file) }, "the state", &name)?;
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        // As in a file, a byte order mark is no part of the JSON.
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
             return Err(Stop::Refused(format!("{name} is not JSON: {error}")));
         }
         params.push(format!("\"state\":{text}"));

@@ -21,6 +21,7 @@ use webstorage_server::dom_string::IllFormed;
 use webstorage_server::origin::Origin;
 use webstorage_server::peer::End;
 use webstorage_server::server::Server;
+use webstorage_server::shed::own_files;
 use webstorage_server::sqlite::{self, Durability};
 use webstorage_server::transport::{self, Connections, Transport};
 use webstorage_server::wire_log::WireLog;
@@ -193,6 +194,25 @@ fn settings(flags: &Flags) -> String {
     format!("args: {storage} --origin {} --quota {}{ill_formed}{test_methods}\n{listen}\n", flags.default_origin(), flags.quota)
 }
 
+/// Requires that the files that the flags name belong to no storage directory, before one of them is opened.
+fn require_not_own(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    let known = match persistence(flags) {
+        Persistence::In(dir) => vec![dir],
+        _ => Vec::new(),
+    };
+    let named = [("--log-file", &flags.log_file), ("--trace", &flags.trace), ("--record", &flags.record), ("--listen", &flags.listen)];
+    for (flag, path) in named {
+        let Some(path) = path else { continue };
+        let path = std::path::absolute(path)?;
+        let failed = |why: String| format!("{flag} {}: {why}", path.display());
+        if let Some(dir) = own_files::owner(std::slice::from_ref(&path), &known).map_err(|error| failed(error.to_string()))? {
+            let dir = dir.display();
+            return Err(failed(format!("it belongs to the storage directory {dir}, or is a link to a file there; name another")).into());
+        }
+    }
+    Ok(())
+}
+
 fn run(flags: &Flags) -> Result<End, Box<dyn std::error::Error>> {
     start_logging(flags)?;
     let wire_log = wire_log(flags)?;
@@ -262,6 +282,7 @@ fn persistence(flags: &Flags) -> Persistence {
 }
 
 fn start_logging(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    require_not_own(flags)?;
     let filter: Targets = flags.log.parse().map_err(|error| format!("--log {:?}: {error}", flags.log))?;
     // Any word is a filter by the name of a module. As such it is meant in the variable only, which other programs read too.
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();

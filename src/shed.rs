@@ -4,6 +4,7 @@
 //! moved aside, and `listeners/` a lock file for each process that listens to changes. Everything is readable by its owner only.
 
 mod administration;
+pub mod own_files;
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder};
@@ -24,6 +25,12 @@ use crate::watch::Watch;
 
 /// The directory of the bottles in the storage directory.
 const BOTTLES: &str = "bottles";
+
+/// The directory of what was found damaged.
+const DAMAGED: &str = "damaged";
+
+/// The directory of the processes that listen to changes.
+const LISTENERS: &str = "listeners";
 
 /// The directory of one user's persistent storage.
 pub struct Shed {
@@ -70,8 +77,8 @@ impl Shed {
         }
         let shed = Shed {
             bottles_dir: dir.join(BOTTLES),
-            damaged_dir: dir.join("damaged"),
-            listeners_dir: dir.join("listeners"),
+            damaged_dir: dir.join(DAMAGED),
+            listeners_dir: dir.join(LISTENERS),
             watch: Mutex::default(),
             durability,
             bottles: Mutex::default(),

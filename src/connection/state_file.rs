@@ -1,8 +1,9 @@
 //! Export and import: the items of whole areas, wherever they are.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Connection, not_open};
+use super::{Connection, Persistence, not_open};
 use crate::area::{Area, ImportMode, Imported};
 use crate::error::{Error, Result};
 use crate::frame::{Framing, encode};
@@ -10,6 +11,7 @@ use crate::origin::Origin;
 use crate::output::Output;
 use crate::protocol::Handle;
 use crate::session::Session;
+use crate::shed::own_files;
 use crate::sqlite::{AreaRow, Database};
 use crate::state_file::{Items, OriginState};
 
@@ -25,6 +27,38 @@ pub enum Target {
 }
 
 impl Connection {
+    /// Requires that none of these files, which somebody has named, belongs to a storage directory. Nothing is opened.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParams`] if one does; [`Error::Unknown`] if that cannot be told.
+    pub fn require_not_own(&self, paths: &[PathBuf]) -> Result<()> {
+        let mut known: Vec<PathBuf> = self.server.sheds.lock().values().map(|shed| shed.dir().to_owned()).collect();
+        for persistence in [&self.persistence, &self.server.persistence] {
+            match persistence {
+                Persistence::In(dir) => known.push(dir.clone()),
+                Persistence::Open(shed) => known.push(shed.dir().to_owned()),
+                Persistence::Unavailable(_) => {}
+            }
+        }
+        known.sort();
+        known.dedup();
+        let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+        match own_files::owner(paths, &known) {
+            Ok(None) => Ok(()),
+            Ok(Some(dir)) => {
+                let dir = dir.display();
+                let message = format!(
+                    "{shown} is a file of the storage directory {dir}, or a link to one. It was not opened, because that would take the locks from those who use it; name a file elsewhere"
+                );
+                Err(Error::param("path", message))
+            }
+            Err(error) => Err(Error::Unknown {
+                message: format!("{shown} was not opened: whether it is a file of a storage directory cannot be told ({error})"),
+                sqlite_code: None,
+            }),
+        }
+    }
+
     /// The origins that have persistent storage, or session storage on this connection.
     ///
     /// # Errors
@@ -52,7 +86,7 @@ impl Connection {
     /// Those of the database.
     pub fn origin_state(&mut self, origin: &Origin) -> Result<OriginState> {
         self.end_group();
-        let mut state = OriginState { origin: Some(origin.to_string()), ..OriginState::default() };
+        let mut state = OriginState { origin: Some(origin.clone()), ..OriginState::default() };
         match self.existing_shed() {
             Ok(Some(shed)) if !origin.is_opaque() && shed.path(origin).exists() => {
                 let bottle = shed.open(origin, self.options.quota)?;
@@ -81,7 +115,7 @@ impl Connection {
         let (origin, persistent) = self.origin_of(handle)?;
         let items = Some(self.read(handle, items)?);
         let (local, session) = if persistent { (items, None) } else { (None, items) };
-        Ok(OriginState { origin: Some(origin.to_string()), local, session })
+        Ok(OriginState { origin: Some(origin), local, session })
     }
 
     /// The origin of a handle's area, and whether that is persistent.

@@ -13,16 +13,22 @@ use crate::connection::{Connection, Target};
 use crate::dom_string::IllFormed;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
+use crate::place::with_suffix;
 use crate::protocol::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, StateFormat};
 use crate::reply::Plain;
+use crate::shed::own_files::follow_links;
 use crate::sqlite::other_programs;
-use crate::state_file::{self, Items, OriginState};
+use crate::state_file::{self, Items, OriginState, Source, State};
 
 /// The most bytes that are read of a file.
 const MAX_FILE: u64 = 1 << 30;
 
 pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<Plain<Exported>> {
     let path = params.path.as_deref().map(target).transpose()?;
+    if let Some(path) = &path {
+        connection.require_not_own(std::slice::from_ref(path))?;
+        require_no_database(path)?;
+    }
     let states = states(connection, &params)?;
     let count = |of: fn(&OriginState) -> Option<&Items>| {
         let found: Vec<usize> = states.iter().filter_map(of).map(Vec::len).collect();
@@ -38,8 +44,9 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
                 Some(path) if params.base.is_none() && path.exists() => Some(read_text(path)?).filter(|text| !text.trim().is_empty()),
                 _ => None,
             };
-            let base = params.base.map(|base| ("base", base.get())).or(present.as_deref().map(|text| ("path", text)));
-            state_file::write_storage_state(base, &states, ill_formed)?
+            let base = params.base.map(|base| (Source::Param("base"), base.get()));
+            let base = base.or(path.as_deref().zip(present.as_deref()).map(|(path, text)| (Source::File(path), text)));
+            state_file::write_storage_state(base, &states, ill_formed).map_err(|error| and(error, " Nothing was written."))?
         }
         format => {
             let areas: Vec<&Items> = states.iter().flat_map(|state| [&state.local, &state.session]).flatten().collect();
@@ -106,15 +113,13 @@ fn states(connection: &mut Connection, params: &Export<'_>) -> Result<Vec<Origin
 }
 
 pub(super) fn import(connection: &mut Connection, params: Import<'_>) -> Result<Plain<ImportResult>> {
-    let (state, others) = match (params.state, params.path.as_deref()) {
-        (Some(state), None) => {
-            let state = state_file::parse("state", state.get(), params.format)?;
-            (state.origins, state.others)
-        }
-        (None, Some(path)) => read_file(&absolute(path)?, params.format)?,
+    let read = match (params.state, params.path.as_deref()) {
+        (Some(state), None) => state_file::parse(Source::Param("state"), state.get(), params.format),
+        (None, Some(path)) => absolute(path).and_then(|path| read_file(connection, &path, params.format)),
         (None, None) => return Err(Error::param("state", "missing; pass either state or path")),
         (Some(_), Some(_)) => return Err(Error::param("path", "pass either state or path")),
     };
+    let State { origins: state, others } = read.map_err(|error| and(error, " Nothing was imported."))?;
     let mode = ImportMode { replace: params.mode == ImportInto::Replace, dry_run: params.dry_run };
     let parts = targets(connection, &params, &state)?;
     progress(connection, params.work_done_token, "begin", format_args!(""));
@@ -170,44 +175,79 @@ fn targets<'s>(connection: &mut Connection, params: &Import<'_>, states: &'s [Or
         if let Some(param) = params.storage.map(|_| "storage").or(params.origin.as_ref().map(|_| "origin")) {
             return Err(Error::param(param, "the state names its origins itself"));
         }
-        let origin = Origin::parse(origin)?;
         if let Some(items) = &state.local {
             parts.push((Target::Persistent(origin.clone()), (origin.clone(), true), items));
         }
         if let Some(items) = &state.session {
-            parts.push((Target::Session(origin.clone()), (origin, false), items));
+            parts.push((Target::Session(origin.clone()), (origin.clone(), false), items));
         }
     }
     Ok(parts)
 }
 
-/// Reads a state, or the database of another program.
-fn read_file(path: &Path, format: Option<StateFormat>) -> Result<(Vec<OriginState>, Vec<String>)> {
-    require_regular(path)?;
-    let mut start = [0; 16];
-    let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
-    if start[..length] == *b"SQLite format 3\0" {
-        let read = other_programs::read_items(path).map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
-        let items = read.ok_or_else(|| {
-            let expected = "a database, but neither that of Node's --localstorage-file nor Deno's local_storage";
-            Error::param("path", format_args!("{} is {expected}", path.display()))
-        })?;
-        return Ok((vec![OriginState { local: Some(items), ..OriginState::default() }], Vec::new()));
+/// With what an error about a file or a state means for the items.
+fn and(mut error: Error, consequence: &str) -> Error {
+    if let Error::InvalidParams { message, .. } | Error::Security(message) = &mut error {
+        if !message.ends_with('.') {
+            message.push('.');
+        }
+        message.push_str(consequence);
     }
-    let state = state_file::parse("path", &read_text(path)?, format)?;
-    Ok((state.origins, state.others))
+    error
 }
 
+/// How a file begins that is a database.
+const DATABASE: &[u8; 16] = b"SQLite format 3\0";
+
+/// Reads a state, or the database of another program.
+fn read_file(connection: &Connection, path: &Path, format: Option<StateFormat>) -> Result<State> {
+    require_regular(path)?;
+    // SQLite also opens what lies beside a database, not beside a link to it.
+    let database = follow_links(path);
+    connection.require_not_own(&["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(&database, suffix)))?;
+    let mut start = [0; DATABASE.len()];
+    let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
+    if start[..length] == *DATABASE {
+        let read = other_programs::read_items(path).map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
+        let items = read.map_err(|why| Error::param("path", format_args!("{}: {why}", path.display())))?;
+        return Ok(State { origins: vec![OriginState { local: Some(items), ..OriginState::default() }], others: Vec::new() });
+    }
+    state_file::parse(Source::File(path), &read_text(path)?, format)
+}
+
+/// Reads a file of text, without the byte order mark at its beginning.
 fn read_text(path: &Path) -> Result<String> {
     let size = fs::metadata(path).map_err(|error| no_file(path, &error))?.len();
     if size > MAX_FILE {
         return Err(Error::param("path", format_args!("{} has {size} bytes, more than the {MAX_FILE} that are read", path.display())));
     }
     let bytes = fs::read(path).map_err(|error| no_file(path, &error))?;
-    String::from_utf8(bytes).map_err(|_| Error::param("path", format_args!("{} is not UTF-8", path.display())))
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::param("path", format_args!("{} is not UTF-8 (in line {line})", path.display()))
+    })?;
+    if text.starts_with('\u{FEFF}') {
+        text.drain(..'\u{FEFF}'.len_utf8());
+    }
+    Ok(text)
+}
+
+/// Refuses to replace a database, of whatever program: what it holds would be lost, and who uses it would go on with half of it.
+fn require_no_database(path: &Path) -> Result<()> {
+    let mut start = [0; DATABASE.len()];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut start)) {
+        Ok(()) if start == *DATABASE => {
+            Err(Error::param("path", format_args!("{} is a database, which an export does not replace; name another file", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn no_file(path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::InvalidInput {
+        return Error::param("path", format_args!("no file can have the name {}", serde_json::Value::from(path.to_string_lossy())));
+    }
     if error.kind() == std::io::ErrorKind::NotFound {
         return Error::NotFound(format!("path: there is no file {}", path.display()));
     }
@@ -235,18 +275,10 @@ fn require_regular(path: &Path) -> Result<()> {
 /// The file that an export to a path replaces. Where the path is a symbolic link it is what that points to, also if
 /// nothing is there yet.
 fn target(path: &str) -> Result<PathBuf> {
-    /// As many as Linux follows.
-    const MAX_LINKS: usize = 40;
-    let mut path = absolute(path)?;
+    let path = absolute(path)?;
     match require_regular(&path) {
         Ok(()) => fs::canonicalize(&path).map_err(|error| no_file(&path, &error)),
-        Err(Error::NotFound(_)) => {
-            for _ in 0..MAX_LINKS {
-                let Ok(next) = fs::read_link(&path) else { break };
-                path = path.parent().unwrap_or(&path).join(next);
-            }
-            Ok(path)
-        }
+        Err(Error::NotFound(_)) => Ok(follow_links(&path)),
         Err(error) => Err(error),
     }
 }

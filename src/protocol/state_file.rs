@@ -40,8 +40,10 @@ pub struct Export<'a> {
     #[serde(borrow, default)]
     #[schemars(with = "Option<serde_json::Value>")]
     pub base: Option<&'a RawValue>,
-    /// The file to write to, an absolute path, instead of returning the state. It is readable by its owner
-    /// only. Where it is a storageState already, its other parts are kept.
+    /// The file to write to, an absolute path, instead of returning the state. It is readable by its owner only afterwards,
+    /// also if others could read what was there before. Where it is a storageState already, its other parts are kept, and the
+    /// entries of the exported origins are replaced in whatever spelling they are there. A database and the files of a
+    /// storage directory are not replaced.
     #[serde(borrow, default)]
     pub path: Option<Cow<'a, str>>,
     /// The token of LSP's `$/progress` notifications.
@@ -81,12 +83,15 @@ pub enum ImportInto {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Import<'a> {
-    /// The state, in any of the forms.
+    /// The state, in any of the forms. Entries of one origin, in whatever spelling, count as one entry with the items of all.
+    /// One key with two values in an area is refused, and so is all that is not as expected; nothing is imported then.
     #[serde(borrow, default)]
     #[schemars(with = "Option<serde_json::Value>")]
     pub state: Option<&'a RawValue>,
     /// Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. The items
-    /// of these come in the order in which the program's own `key(n)` gives them.
+    /// of these come in the order in which the program's own `key(n)` gives them; a database that is not exactly as the
+    /// program makes it is refused. A state must be JSON in UTF-8, and may begin with a byte order mark, which is no part of
+    /// it. The files of a storage directory are refused.
     #[serde(borrow, default)]
     pub path: Option<Cow<'a, str>>,
     /// The form; found out if left out.

@@ -22,6 +22,7 @@ mod listener;
 mod model;
 mod other_programs;
 mod overflow;
+mod own_files;
 mod panics;
 mod peer;
 mod processes;
