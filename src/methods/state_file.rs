@@ -224,7 +224,7 @@ fn read_text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(|error| no_file(path, &error))?;
     let mut text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         Error::param("path", format_args!("{} is not UTF-8 (in line {line})", path.display()))
     })?;
     if text.starts_with('\u{FEFF}') {

@@ -125,7 +125,13 @@ fn recognise(connection: &Connection) -> rusqlite::Result<Result<&'static Progra
             _ => false,
         };
         if !is_known {
-            return refuse(format!("there is a {kind} {name:?}"));
+            return refuse(format!("it also has the {kind} {name:?}"));
+        }
+    }
+    for mark in ["application_id", "user_version"] {
+        let value = connection.pragma_query_value(None, mark, |row| row.get::<_, i64>(0))?;
+        if value != 0 {
+            return refuse(format!("its {mark} is {value}, not 0"));
         }
     }
     let (mark, meaning) = program.mark;
@@ -206,8 +212,10 @@ fn shown(value: ValueRef<'_>) -> String {
         ValueRef::Real(number) => format!("the REAL {number}"),
         ValueRef::Text(bytes) => shorten(&format!("the TEXT {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]))),
         ValueRef::Blob(bytes) => {
-            let hex: String = bytes.iter().take(MAX_SHOWN / 2).map(|byte| format!("{byte:02x}")).collect();
-            format!("a BLOB of {} bytes (x'{hex}{}')", bytes.len(), if bytes.len() > MAX_SHOWN / 2 { "…" } else { "" })
+            let (start, more) = bytes.split_at(bytes.len().min(MAX_SHOWN / 2));
+            let digits = start.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+            let hex: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+            format!("a BLOB of {} bytes (x'{hex}{}')", bytes.len(), if more.is_empty() { "" } else { "…" })
         }
     }
 }

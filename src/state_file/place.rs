@@ -20,7 +20,7 @@ pub(super) struct Text<'a> {
     pub(super) text: &'a str,
 }
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// Requires that a file is JSON.
     ///
     /// # Errors

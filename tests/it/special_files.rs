@@ -128,3 +128,78 @@ fn standard_input_without_end_is_refused() {
     let output = shell(folder, "printf '\\377' | \"$W\" set key");
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("the folder is writable");
+    symlink("circle", folder.join("circle")).expect("the name is free");
+    symlink("absent", folder.join("dangling")).expect("the name is free");
+    symlink("..", folder.join("up")).expect("the name is free");
+    write("latin", b"{\"a\":\n\"\xe9\"}");
+    write("wide", b"\xff\xfe{\0}\0");
+    write("control", b"{\"k\":\n\"a\tb\"}");
+    write("empty", b"");
+    write("cut off", b"{\"k\":\"v\"");
+    let mut peer = Peer::start(Framing::Lines, ["--storage-dir".as_ref(), folder.join("storage").as_os_str()]);
+    let mut call = |method: &str, path: &Path, more: &str| {
+        let path = serde_json::Value::from(text(path));
+        peer.call(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"storage/{method}","params":{{"path":{path}{more}}}}}"#))
+    };
+    for (name, code, told) in [
+        ("absent", 8, "there is no file"),
+        ("dangling", 8, "there is no file"),
+        ("circle", 100, "could not be read"),
+        ("up", -32602, "is no regular file"),
+        ("latin/x", 100, "could not be read"),
+        ("a\0b", -32602, "no file can have the name"),
+        ("latin", -32602, "is not UTF-8 (in line 2)"),
+        ("wide", -32602, "is not UTF-8 (in line 1)"),
+        ("control", -32602, "line 2 column 2: not JSON (control character"),
+        ("empty", -32602, "line 1 column 1: not JSON"),
+        ("cut off", -32602, "line 1 column 8: not JSON"),
+    ] {
+        let path = folder.join(name);
+        let shown = name.replace('\0', "\\\\u0000");
+        for (method, more) in [("import", ""), ("import", r#","format":"flat""#), ("export", "")] {
+            if method == "export" && matches!(name, "absent" | "dangling" | "empty") {
+                continue;
+            }
+            let reply = call(method, &path, more);
+            let named = reply.contains(&format!("{}/{shown}", text(folder)));
+            assert!(reply.contains(told) && named, "{method} {name}: {reply}");
+            assert!(reply.contains(&format!("\"code\":{code},")), "{method} {name}: {reply}");
+        }
+    }
+    assert_eq!(fs::read(folder.join("control")).expect("it is there"), b"{\"k\":\n\"a\tb\"}", "no export has replaced it");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    fs::write(folder.join("state"), format!("\u{FEFF}{STATE}")).expect("the folder is writable");
+    fs::write(folder.join("two"), format!("\u{FEFF}\u{FEFF}{STATE}")).expect("the folder is writable");
+    for line in ["\"$W\" import state", "\"$W\" import - < state", "\"$W\" export --output state && \"$W\" import state"] {
+        let output = shell(folder, line);
+        assert_eq!(output.status.code(), Some(0), "{line}: {output:?}");
+    }
+    assert_eq!(fs::read_to_string(folder.join("state")).expect("it was written"), STATE);
+    for line in ["\"$W\" import two", "\"$W\" import - < two", "\"$W\" export --output two"] {
+        let output = shell(folder, line);
+        assert_eq!(output.status.code(), Some(3), "{line}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not JSON"), "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn only_json_is_read_as_json() {
+    let folder = tempfile::tempdir().expect("the temporary directory is writable");
+    let folder = folder.path();
+    for line in ["\"$W\" set --json $'\"a\\tb\"' '\"\"'", "\"$W\" set --json '\"a\"' $'\"a\\tb\"'"] {
+        let output = shell(folder, line);
+        assert_eq!(output.status.code(), Some(3), "{line}: {output:?}");
+    }
+    expect(folder, &["list"], 0, "");
+}

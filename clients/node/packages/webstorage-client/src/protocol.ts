@@ -666,7 +666,7 @@ export interface ExportParams {
   format?: StateFormat | null;
   /** A storageState whose other parts, such as cookies, are kept. */
   base?: unknown;
-  /** The file to write to, an absolute path, instead of returning the state. It is readable by its owner only. Where it is a storageState already, its other parts are kept. */
+  /** The file to write to, an absolute path, instead of returning the state. It is readable by its owner only afterwards, also if others could read what was there before. Where it is a storageState already, its other parts are kept, and the entries of the exported origins are replaced in whatever spelling they are there. A database and the files of a storage directory are not replaced. */
   path?: string | null;
   /** The token of LSP's `$/progress` notifications. */
   workDoneToken?: unknown;
@@ -677,9 +677,9 @@ export type ExportParamsByPosition = [origins?: string[] | null, storages?: numb
 
 /** Params of `storage/import`. */
 export interface ImportParams {
-  /** The state, in any of the forms. */
+  /** The state, in any of the forms. Entries of one origin, in whatever spelling, count as one entry with the items of all. One key with two values in an area is refused, and so is all that is not as expected; nothing is imported then. */
   state?: unknown;
-  /** Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. The items of these come in the order in which the program's own `key(n)` gives them. */
+  /** Or a file, an absolute path: a state, the file of Node's `--localstorage-file`, or Deno's `local_storage`. The items of these come in the order in which the program's own `key(n)` gives them; a database that is not exactly as the program makes it is refused. A state must be JSON in UTF-8, and may begin with a byte order mark, which is no part of it. The files of a storage directory are refused. */
   path?: string | null;
   /** The form; found out if left out. */
   format?: StateFormat | null;
