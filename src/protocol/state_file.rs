@@ -41,9 +41,9 @@ pub struct Export<'a> {
     #[schemars(with = "Option<serde_json::Value>")]
     pub base: Option<&'a RawValue>,
     /// The file to write to, an absolute path, instead of returning the state. It is readable by its owner only afterwards,
-    /// also if others could read what was there before. Where it is a storageState already, its other parts are kept, and the
-    /// entries of the exported origins are replaced in whatever spelling they are there. A database and the files of a
-    /// storage directory are not replaced.
+    /// also if others could read what was there before. Where a storageState is written over one, its other parts are kept, and
+    /// the entries of the exported origins are replaced in whatever spelling they are there. The other forms replace the whole
+    /// file. A database and the files of a storage directory are not replaced.
     #[serde(borrow, default)]
     pub path: Option<Cow<'a, str>>,
     /// The token of LSP's `$/progress` notifications.

@@ -59,6 +59,15 @@ fn what_is_not_web_storage_stays() {
 }
 
 #[test]
+fn other_parts_may_be_of_any_depth() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let base = format!(r#"{{"cookies":{deep},"origins":[]}}"#);
+    let source = Source::File(std::path::Path::new("/s.json"));
+    assert_eq!(parse(source, &base, None).expect("it is a storageState").others, ["cookies"]);
+    assert_eq!(write_storage_state(Some((source, &base)), &[], IllFormed::Escape).expect("it is a storageState"), base);
+}
+
+#[test]
 fn what_is_written_replaces_every_spelling_of_its_origin() {
     let base = r#"{"cookies":[],"origins":[{"origin":"HTTPS://A.test:443/","localStorage":[{"name":"old","value":""}]},
         {"origin":"https://b.test"},{"origin":"https://a.test/x","localStorage":[{"name":"stale","value":""}],"sessionStorage":[{"name":"s","value":""}]},

@@ -118,6 +118,22 @@ fn an_export_takes_no_place_in_a_storage_directory() {
 }
 
 #[test]
+fn the_command_line_names_what_it_refuses() {
+    let folder = Folder::new();
+    let bottle = folder.default_bottle();
+    let path = bottle.to_str().expect("the name is UTF-8");
+    let storage = folder.path().to_str().expect("the name is UTF-8");
+    let run = |arguments: &[&str]| Command::new(PROGRAM).args(arguments).args(["--storage-dir", storage]).output().expect("it starts");
+    assert!(run(&["set", "a", "1"]).status.success());
+    for arguments in [["import", path, "--mode", "merge"], ["export", "--output", path, "http://localhost"]] {
+        let output = run(&arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(3) && told.contains(path) && told.contains("storage directory"), "{told}");
+    }
+    assert_eq!(run(&["get", "a"]).stdout.trim_ascii_end(), b"1");
+}
+
+#[test]
 fn an_export_replaces_no_database() {
     let folder = Folder::new();
     let elsewhere = tempfile::tempdir().expect("the temporary directory is writable");

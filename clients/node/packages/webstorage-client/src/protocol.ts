@@ -666,7 +666,7 @@ export interface ExportParams {
   format?: StateFormat | null;
   /** A storageState whose other parts, such as cookies, are kept. */
   base?: unknown;
-  /** The file to write to, an absolute path, instead of returning the state. It is readable by its owner only afterwards, also if others could read what was there before. Where it is a storageState already, its other parts are kept, and the entries of the exported origins are replaced in whatever spelling they are there. A database and the files of a storage directory are not replaced. */
+  /** The file to write to, an absolute path, instead of returning the state. It is readable by its owner only afterwards, also if others could read what was there before. Where a storageState is written over one, its other parts are kept, and the entries of the exported origins are replaced in whatever spelling they are there. The other forms replace the whole file. A database and the files of a storage directory are not replaced. */
   path?: string | null;
   /** The token of LSP's `$/progress` notifications. */
   workDoneToken?: unknown;
