@@ -23,25 +23,29 @@ use crate::origin::Origin;
 pub fn parse(source: Source<'_>, text: &str, format: Option<Format>) -> Result<State> {
     let text = Text { source, text };
     text.require_json()?;
-    match format.unwrap_or_else(|| recognise(text.text)) {
-        Format::StorageState => parse_storage_state(text),
+    let (found, top) = if format.is_none() { recognise(text.text) } else { (Format::default(), None) };
+    match format.unwrap_or(found) {
+        Format::StorageState => parse_storage_state(text, top),
         Format::Flat => one(text, Form::Object),
         Format::Pairs => one(text, Form::Pairs),
     }
 }
 
-/// Finds out the form of a state, which is JSON.
-pub(super) fn recognise(text: &str) -> Format {
+/// Finds out the form of a state, which is JSON; also gives the members of a storageState.
+fn recognise(text: &str) -> (Format, Option<Members<'_, &RawValue>>) {
     let text = text.trim_ascii();
     if text.starts_with('[') {
-        return Format::Pairs;
+        return (Format::Pairs, None);
     }
     match serde_json::from_str::<Members<'_, &RawValue>>(text) {
-        Ok(members) if ["origins", "cookies"].iter().any(|name| members.all(name).any(|value| value.starts_with('['))) => {
-            Format::StorageState
-        }
-        _ => Format::Flat,
+        Ok(members) if is_storage_state(&members) => (Format::StorageState, Some(members)),
+        _ => (Format::Flat, None),
     }
+}
+
+/// Whether an object with these members can be nothing but a storageState.
+pub(super) fn is_storage_state(top: &Members<'_, &RawValue>) -> bool {
+    ["origins", "cookies"].iter().any(|name| top.all(name).any(|value| value.starts_with('[')))
 }
 
 /// A form that names no origin: the items of one area.
@@ -50,8 +54,8 @@ fn one(text: Text<'_>, form: Form) -> Result<State> {
     Ok(State { origins: vec![OriginState { local: unite(text, vec![list])?, ..OriginState::default() }], others: Vec::new() })
 }
 
-fn parse_storage_state(text: Text<'_>) -> Result<State> {
-    let (top, entries) = entries(text)?;
+fn parse_storage_state<'a>(text: Text<'a>, top: Option<Members<'a, &'a RawValue>>) -> Result<State> {
+    let (top, entries) = entries(text, top)?;
     let mut others: Vec<String> = top
         .0
         .iter()
@@ -94,10 +98,12 @@ fn parse_storage_state(text: Text<'_>) -> Result<State> {
     Ok(State { origins, others })
 }
 
-/// The members of a storageState, and its origins.
-pub(super) fn entries(text: Text<'_>) -> Result<(Members<'_, &RawValue>, Vec<&RawValue>)> {
-    let whole = text.text.trim_ascii();
-    let top = object(text, whole, "")?;
+/// What is in an object: its members, and the entries of its origins.
+type Content<'a> = (Members<'a, &'a RawValue>, Vec<&'a RawValue>);
+
+/// The members of a storageState, read here if they are not given, and its origins.
+pub(super) fn entries<'a>(text: Text<'a>, top: Option<Members<'a, &'a RawValue>>) -> Result<Content<'a>> {
+    let top = top.map_or_else(|| object(text, text.text.trim_ascii(), ""), Ok)?;
     let origins = once(text, &top, "origins", "")?.unwrap_or("[]");
     let entries = serde_json::from_str(origins)
         .map_err(|_| text.wrong(origins, "origins", format_args!("expected an array, found {}", Text::found(origins))))?;

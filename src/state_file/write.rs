@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::place::{Source, Text};
-use super::read::{Members, entries, object, once, recognise};
-use super::{Format, Items, OriginState};
+use super::read::{Members, entries, is_storage_state, object, once};
+use super::{Items, OriginState};
 use crate::dom_string::{DomString, IllFormed, write_json};
 use crate::error::Result;
 use crate::origin::Origin;
@@ -21,8 +21,8 @@ pub fn write_storage_state(base: Option<(Source<'_>, &str)>, origins: &[OriginSt
     let (source, text) = base.unwrap_or((Source::Param("base"), "{\"cookies\":[]}"));
     let text = Text { source, text };
     text.require_json()?;
-    let (top, before) = entries(text)?;
-    if matches!(source, Source::File(_)) && !top.0.is_empty() && recognise(text.text) != Format::StorageState {
+    let (top, before) = entries(text, None)?;
+    if matches!(source, Source::File(_)) && !top.0.is_empty() && !is_storage_state(&top) {
         return Err(text.wrong(text.text, "", "this is no storageState, of which the other parts could be kept; name another file"));
     }
     let mut written = Vec::new();
