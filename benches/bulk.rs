@@ -30,6 +30,7 @@ impl Client {
         let server = Arc::new(Server {
             options: Options { origin: Origin::parse("http://localhost")?, quota: 1 << 30, ill_formed: IllFormed::Escape },
             persistence: Persistence::In(directory.to_owned()),
+            busy_timeout: std::time::Duration::from_secs(10),
             durability: Durability::Normal,
             max_message_size: 1 << 30,
             log_values: false,

@@ -5,24 +5,25 @@
 
 mod checkpointer;
 mod listening;
+mod queue;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{ArcMutexGuard, FairMutex, RawFairMutex};
 
 use self::checkpointer::Checkpointer;
+use self::queue::Queue;
 use crate::area::Area;
 use crate::broadcast::{Event, Listeners};
-use crate::cancellation;
 use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::origin::Origin;
-use crate::place::{self, FileIdentity, Place};
+use crate::place::{FileIdentity, Place};
 use crate::protocol::Handle;
 use crate::sqlite::{AreaRow, Commit, Database};
+use crate::wait::Wait;
 use crate::watch::Watch;
 
 pub use listening::Subscribed;
@@ -34,6 +35,7 @@ pub const AREA: i64 = 1;
 #[derive(Debug)]
 pub struct Bottle {
     file: Arc<FairMutex<BottleFile>>,
+    queue: Queue,
     origin: Origin,
     path: PathBuf,
     checkpointer: Arc<Checkpointer>,
@@ -77,9 +79,9 @@ impl Bottle {
     ///
     /// # Errors
     /// Those of [`Place::open`].
-    pub fn new(place: Place, listeners_dir: PathBuf, quota: u64) -> Result<Self> {
-        let (database, identity) = place.open(quota)?;
-        let row = database.area(AREA).map_err(|error| place.explain(&error))?;
+    pub fn new(mut place: Place, listeners_dir: PathBuf, quota: u64, wait: &Wait) -> Result<Self> {
+        let (database, identity) = place.open(quota, wait)?;
+        let row = database.area(AREA).map_err(|error| place.explain(&error, wait))?;
         let (origin, path) = (place.origin().clone(), place.path().to_owned());
         let commits = Arc::<AtomicU64>::default();
         let file = BottleFile {
@@ -99,7 +101,7 @@ impl Bottle {
             writing: false,
             commits: Arc::clone(&commits),
         };
-        Ok(Bottle { file: Arc::new(FairMutex::new(file)), origin, path, checkpointer: Arc::default(), commits })
+        Ok(Bottle { file: Arc::new(FairMutex::new(file)), queue: Queue::default(), origin, path, checkpointer: Arc::default(), commits })
     }
 
     /// The file.
@@ -120,30 +122,16 @@ impl Bottle {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Waits until no other connection of this process uses the file.
-    pub fn lock(&self) -> BottleGuard {
-        let mut file = self.file.lock_arc();
-        file.end_abandoned();
-        file
-    }
-
-    /// The same for a call, which its client may cancel while another connection of this process waits for a lock
-    /// itself.
+    /// Waits until no other connection of this process uses the file. As long as it is used, `wait` also says how
+    /// long it waits for other processes.
     ///
     /// # Errors
-    /// [`Error::Cancelled`].
-    pub fn lock_for_call(&self) -> Result<BottleGuard> {
-        /// Between two looks at the input.
-        const INTERVAL: Duration = Duration::from_millis(5);
-        loop {
-            if let Some(mut file) = self.file.try_lock_arc_for(INTERVAL) {
-                file.end_abandoned();
-                return Ok(file);
-            }
-            if cancellation::is_requested() {
-                return Err(Error::Cancelled);
-            }
-        }
+    /// [`Error::Timeout`] or [`Error::Cancelled`].
+    pub fn lock(&self, wait: &Wait) -> Result<BottleGuard> {
+        let mut file = self.queue.lock(&self.file, wait).ok_or_else(|| wait.error(&self.origin))?;
+        file.database.wait_as(wait);
+        file.end_abandoned();
+        Ok(file)
     }
 }
 
@@ -275,7 +263,7 @@ impl BottleFile {
         self.reopen_if_replaced()?;
         match self.database.flush() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(place::timeout(self.place.origin())),
+            Ok(false) => Err(self.database.wait().error(self.place.origin())),
             Err(error) => Err(self.explain(error.into())),
         }
     }
@@ -315,7 +303,7 @@ impl BottleFile {
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
         match error {
-            Error::Sqlite(error) => self.place.explain(&error),
+            Error::Sqlite(error) => self.place.explain(&error, &self.database.wait()),
             other => other,
         }
     }
@@ -329,8 +317,9 @@ impl BottleFile {
             return Ok(());
         }
         tracing::warn!(path = %self.place.path().display(), "the storage file was removed or replaced by somebody else while in use; opening the one that is there now");
-        let (database, identity) = self.place.open(self.area.row().quota)?;
-        let row = database.area(AREA).map_err(|error| self.place.explain(&error))?;
+        let wait = self.database.wait();
+        let (database, identity) = self.place.open(self.area.row().quota, &wait)?;
+        let row = database.area(AREA).map_err(|error| self.place.explain(&error, &wait))?;
         self.database = database;
         self.identity = identity;
         self.area.load(row);

@@ -5,10 +5,11 @@
 //! that is being handled, which stay where they are and are handled when it is their turn. A call that was
 //! cancelled while another waited is refused when it begins.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::frame::Decoder;
 use crate::input::Input;
@@ -19,29 +20,11 @@ use crate::protocol::CancelRequest;
 /// How often a waiting call looks at the input.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-thread_local! {
-    /// The calls of the connection that this thread serves.
-    static CALLS: RefCell<Option<Rc<Calls>>> = const { RefCell::new(None) };
-}
-
-/// Whether the client has cancelled the call that this thread handles. Looks at the input, so that a call may
-/// ask again and again while it waits; where no connection is served it says no.
-#[must_use]
-pub fn is_requested() -> bool {
-    CALLS.with_borrow(|calls| calls.as_ref().is_some_and(|calls| calls.look()))
-}
-
-/// The same without looking at the input: why a wait that asked has ended.
-#[must_use]
-pub fn was_requested() -> bool {
-    CALLS.with_borrow(|calls| calls.as_ref().is_some_and(|calls| calls.state.borrow().is_current_cancelled()))
-}
-
 /// The calls of one connection, as far as they are known.
 pub struct Calls {
-    input: Rc<RefCell<Input>>,
-    decoder: Rc<RefCell<Decoder>>,
-    state: RefCell<State>,
+    input: Arc<Mutex<Input>>,
+    decoder: Arc<RwLock<Decoder>>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
@@ -64,18 +47,16 @@ struct Behind {
 }
 
 impl Calls {
-    /// Watches the connection that this thread serves from now on.
+    /// The calls that come from `input` through `decoder`.
     #[must_use]
-    pub fn watch(input: &Rc<RefCell<Input>>, decoder: &Rc<RefCell<Decoder>>) -> Rc<Self> {
-        let calls = Rc::new(Calls { input: Rc::clone(input), decoder: Rc::clone(decoder), state: RefCell::default() });
-        CALLS.set(Some(Rc::clone(&calls)));
-        calls
+    pub fn new(input: &Arc<Mutex<Input>>, decoder: &Arc<RwLock<Decoder>>) -> Self {
+        Calls { input: Arc::clone(input), decoder: Arc::clone(decoder), state: Mutex::default() }
     }
 
     /// A call begins, or a notification, which cannot be cancelled. Returns whether it was cancelled already.
     #[must_use]
     pub fn begin(&self, id: Option<&str>) -> bool {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state.lock();
         let State { current, behind, cancelled, .. } = &mut *state;
         *behind = None;
         if !cancelled.is_empty() {
@@ -88,31 +69,35 @@ impl Calls {
 
     /// A batch begins, or ends if it has no ids.
     pub fn set_batch(&self, ids: Vec<String>) {
-        self.state.borrow_mut().batch = ids;
+        self.state.lock().batch = ids;
     }
 
     /// Whether the current call has been cancelled, and so has a reply that should not wait for later calls.
     #[must_use]
     pub fn is_current_cancelled(&self) -> bool {
-        self.state.borrow().is_current_cancelled()
+        self.state.lock().is_current_cancelled()
     }
 
-    fn look(&self) -> bool {
-        let mut state = self.state.borrow_mut();
+    /// Looks at the input whether the client has cancelled the current call. A call may ask again and again while
+    /// it waits.
+    #[must_use]
+    pub fn look(&self) -> bool {
+        let mut state = self.state.lock();
         let now = Instant::now();
         let is_first = state.behind.is_none();
         let behind = state.behind.get_or_insert_with(|| {
-            let decoder = self.decoder.borrow();
+            // The loop of the connection holds it too, for the message that is being handled.
+            let decoder = self.decoder.read_recursive();
             let mut copy = decoder.empty_copy();
             copy.feed(decoder.unread());
-            copy.feed(self.input.borrow().ahead());
+            copy.feed(self.input.lock().ahead());
             Behind { decoder: copy, ids: HashSet::new(), looked: now }
         });
         if !is_first && now - behind.looked < INTERVAL {
             return state.is_current_cancelled();
         }
         behind.looked = now;
-        let came = self.input.borrow_mut().read_ahead(&mut |bytes| behind.decoder.feed(bytes));
+        let came = self.input.lock().read_ahead(&mut |bytes| behind.decoder.feed(bytes));
         if came || is_first {
             state.take_in();
         }

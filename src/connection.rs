@@ -29,6 +29,7 @@ use crate::session::Session;
 use crate::shed::Shed;
 use crate::sqlite::{AreaRow, Database};
 use crate::test_controls::Controls;
+use crate::wait::Wait;
 
 /// The state of one RPC connection.
 pub struct Connection {
@@ -40,6 +41,8 @@ pub struct Connection {
     pub options: Options,
     /// Where the connection is in LSP's lifecycle.
     pub phase: Phase,
+    /// How long the call that is being handled waits for others, and whether its client still wants it.
+    pub wait: Wait,
     server: Arc<Server>,
     persistence: Persistence,
     session: Option<Session>,
@@ -145,6 +148,7 @@ impl Connection {
             more_waiting: false,
             options: server.options.clone(),
             phase: Phase::Uninitialized,
+            wait: Wait::at_most(server.busy_timeout),
             persistence: server.persistence.clone(),
             controls: server.test_methods.then(Box::default),
             server,
@@ -272,8 +276,8 @@ impl Connection {
             if origin.is_opaque() {
                 return Err(Error::Security("An opaque origin (\"null\", data:, file:) has no persistent storage; open it with persistent false, or name another origin.".to_owned()));
             }
-            let bottle = self.shed()?.open(origin, quota.unwrap_or(default_quota))?;
-            let mut file = bottle.lock_for_call()?;
+            let bottle = self.shed()?.open(origin, quota.unwrap_or(default_quota), &self.wait)?;
+            let mut file = bottle.lock(&self.wait)?;
             let row = if let Some(quota) = quota {
                 file.begin_write()?;
                 let (area, _) = file.area();
@@ -307,12 +311,13 @@ impl Connection {
     /// Closes a handle.
     ///
     /// # Errors
-    /// [`Error::InvalidState`] if it is not open.
+    /// [`Error::InvalidState`] if it is not open; [`Error::Timeout`] or [`Error::Cancelled`] if other connections
+    /// kept the area of its subscriptions, and then it stays open.
     pub fn close(&mut self, handle: Handle) -> Result<()> {
         if !self.handles.contains_key(&handle) {
             return Err(not_open(handle));
         }
-        self.end_subscriptions(handle, |_| true);
+        self.end_subscriptions(handle, |_| true)?;
         self.restore_quotas(|restored| restored == handle)?;
         let Some(storage) = self.handles.remove(&handle) else { return Ok(()) };
         match storage.area {
@@ -338,7 +343,7 @@ impl Connection {
                 let (area, database) = self.session()?.area(id)?;
                 read(area, database)
             }
-            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock_for_call()?.read_items(read),
+            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock(&self.wait)?.read_items(read),
             StorageArea::Persistent(bottle) => {
                 let bottle = Arc::clone(bottle);
                 self.read_bottle(&bottle, read)
@@ -366,7 +371,7 @@ impl Connection {
     /// As [`Connection::read_items`].
     pub fn row(&mut self, handle: Handle) -> Result<AreaRow> {
         match &self.handles.get(&handle).ok_or_else(|| not_open(handle))?.area {
-            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock_for_call()?.read_row(),
+            StorageArea::Persistent(bottle) if self.group.is_none() && !self.more_waiting => bottle.lock(&self.wait)?.read_row(),
             _ => self.read(handle, |area, _| Ok(*area.row())),
         }
     }
@@ -390,12 +395,16 @@ impl Connection {
         }
     }
 
-    /// Ends the connection: everything is committed, every handle closed, the session gone.
-    pub fn end(&mut self) {
+    /// Ends the connection: everything is committed, every handle closed, the session gone. What could be left to
+    /// others is, once `wait` is over.
+    pub fn end(&mut self, wait: &Wait) {
+        self.wait = wait.clone();
         self.end_group();
         let listening: Vec<Handle> = self.subscriptions.values().copied().collect();
         for handle in listening {
-            self.end_subscriptions(handle, |_| true);
+            if let Err(error) = self.end_subscriptions(handle, |_| true) {
+                tracing::warn!(%error, "a listener stays until its process ends");
+            }
         }
         if let Err(error) = self.restore_quotas(|_| true) {
             tracing::warn!(%error, "the quota that a test has set stays");

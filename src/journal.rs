@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::area::Change;
 use crate::broadcast::Event;
 use crate::error::{Error, Result};
+use crate::lock;
 use crate::sqlite::{Database, JournalRow, ListenerRow};
 
 /// The most changes kept in a bottle's journal.
@@ -48,7 +49,7 @@ impl Presence {
     pub fn new(dir: &Path) -> Result<Self> {
         remove_unheld(dir);
         let name = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-        let lock = lock(&dir.join(&name)).map_err(|error| Error::Unknown {
+        let lock = create_locked(&dir.join(&name)).map_err(|error| Error::Unknown {
             message: format!("{} cannot be used ({error}), so changes cannot be listened to. Nothing was changed.", dir.display()),
             sqlite_code: None,
         })?;
@@ -69,7 +70,7 @@ impl Presence {
         let path = self.dir.join(&self.name);
         if !path.exists() {
             // Somebody has removed the file, and with it what shows that this process lives.
-            match lock(&path) {
+            match create_locked(&path) {
                 Ok(lock) => *self.lock.lock() = lock,
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "the listener's lock file is gone; some changes will be missed");
@@ -98,7 +99,7 @@ impl Drop for Presence {
 }
 
 /// Creates a file and locks it for as long as it is open.
-fn lock(path: &Path) -> std::io::Result<File> {
+fn create_locked(path: &Path) -> std::io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.try_lock()?;
     Ok(file)
@@ -109,8 +110,8 @@ fn lock(path: &Path) -> std::io::Result<File> {
 fn remove_unheld(dir: &Path) {
     let Ok(files) = fs::read_dir(dir) else { return };
     for path in files.filter_map(|file| Some(file.ok()?.path())) {
-        let old =
-            fs::metadata(&path).and_then(|metadata| metadata.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age > GRACE));
+        let old = fs::symlink_metadata(&path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > GRACE)));
         if old && !is_held(&path) {
             remove(&path);
         }
@@ -119,7 +120,7 @@ fn remove_unheld(dir: &Path) {
 
 /// Whether the process that made a lock file lives.
 fn is_held(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    lock::open_own(path, OpenOptions::new().read(true)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn remove(path: &Path) {

@@ -157,11 +157,11 @@ fn server(
         return Err("this program was built with a version of SQLite that can corrupt databases".into());
     }
     allow_many_files();
-    sqlite::set_busy_timeout(Duration::from_millis(flags.busy_timeout));
     let origin = Origin::parse(flags.default_origin()).map_err(|error| format!("--origin: {error}"))?;
     Ok(Arc::new(Server {
         options: Options { origin, quota: flags.quota, ill_formed: flags.ill_formed_strings },
         persistence: persistence(flags),
+        busy_timeout: Duration::from_millis(flags.busy_timeout),
         durability: flags.durability,
         max_message_size: flags.max_message_size,
         log_values: flags.log_values,

@@ -1,16 +1,14 @@
 //! The loop of one connection: read, dispatch in order, write.
 
-use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jsonrpsee::core::server::{Extensions, MethodCallback, RpcModule};
 use jsonrpsee::types::{Id, Params};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::cancellation::Calls;
 use crate::connection::{Connection, Phase};
@@ -24,6 +22,7 @@ use crate::params;
 use crate::protocol::ExecuteCommand;
 use crate::reply::MAX_BATCH_REPLY;
 use crate::server::Server;
+use crate::wait::Wait;
 use crate::wire_log::Direction;
 
 /// Bytes of replies that are gathered before they are handed to the output.
@@ -78,7 +77,7 @@ pub struct Peer {
     number: u64,
     stop: Arc<Stop>,
     answered: bool,
-    calls: Option<Rc<Calls>>,
+    calls: Option<Arc<Calls>>,
 }
 
 impl Peer {
@@ -106,10 +105,12 @@ impl Peer {
     pub fn serve(&mut self, input: Input, decoder: Decoder) -> End {
         let _span = tracing::info_span!("connection", number = self.number).entered();
         tracing::debug!("begins");
-        let (input, decoder) = (Rc::new(RefCell::new(input)), Rc::new(RefCell::new(decoder)));
-        self.calls = Some(Calls::watch(&input, &decoder));
+        let (input, decoder) = (Arc::new(Mutex::new(input)), Arc::new(RwLock::new(decoder)));
+        let calls = Arc::new(Calls::new(&input, &decoder));
+        self.calls = Some(Arc::clone(&calls));
+        self.connection.lock().wait = Wait::new(self.server.busy_timeout, move || !calls.look());
         let end = loop {
-            let read = input.borrow_mut().read(decoder.borrow_mut().space(), self.answered);
+            let read = input.lock().read(decoder.write().space(), self.answered);
             let count = match read {
                 Ok(count) => count,
                 Err(error) => {
@@ -122,7 +123,7 @@ impl Peer {
                 return End::Clean;
             }
             self.answered = false;
-            decoder.borrow_mut().filled(count);
+            decoder.write().filled(count);
             let ended = self.handle_frames(&decoder).or_else(|| (count == 0).then(|| self.handle_last(&decoder)));
             if self.flush().is_err() {
                 tracing::debug!("nobody reads the output any more");
@@ -156,11 +157,11 @@ impl Peer {
     }
 
     /// Handles every complete frame; the end, if one of them brings it.
-    fn handle_frames(&mut self, decoder: &RefCell<Decoder>) -> Option<End> {
+    fn handle_frames(&mut self, decoder: &RwLock<Decoder>) -> Option<End> {
         loop {
-            let next = decoder.borrow_mut().next_frame();
+            let next = decoder.write().next_frame();
             // A call that waits looks at the decoder too.
-            let decoder = decoder.borrow();
+            let decoder = decoder.read();
             match next {
                 Ok(Some(frame)) => {
                     let more = decoder.has_frame();
@@ -182,9 +183,9 @@ impl Peer {
     }
 
     /// Handles what is left when the input has ended.
-    fn handle_last(&mut self, decoder: &RefCell<Decoder>) -> End {
-        let last = decoder.borrow_mut().last_frame();
-        let decoder = decoder.borrow();
+    fn handle_last(&mut self, decoder: &RwLock<Decoder>) -> End {
+        let last = decoder.write().last_frame();
+        let decoder = decoder.read();
         match last {
             Ok(Some(frame)) => self.handle_frame(decoder.body(frame), decoder.framing(), false).unwrap_or(End::Clean),
             Ok(None) => End::Clean,
@@ -309,6 +310,7 @@ impl Peer {
         {
             let mut connection = self.connection.lock();
             connection.more_waiting = more;
+            connection.wait.begin();
             if let Some(framing) = framing {
                 connection.replies.set_framing(framing);
             }

@@ -6,17 +6,18 @@
 //! one. So each opening notes in the lock file which three files belong together, and what is left of a
 //! database that was removed or replaced is moved aside before its successor is opened.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::cancellation;
 use crate::error::{Error, Result};
+use crate::lock::{Lock, NoLock};
 use crate::origin::Origin;
 use crate::sqlite::{self, Database, Durability, Foreign};
+use crate::wait::Wait;
 
 /// For how long a damaged file is not moved aside because others hold its lock. Those who are about to move it
 /// too let go of it soon.
@@ -35,20 +36,38 @@ pub struct Place {
     path: PathBuf,
     damaged_dir: PathBuf,
     durability: Durability,
+    /// Which directory the bottle is in.
+    directory: FileIdentity,
     /// Locked by everybody who uses the bottle, so that nobody moves its files away meanwhile.
-    lock: File,
+    lock: Arc<Lock>,
     damage_seen: Arc<AtomicBool>,
 }
 
 impl Place {
-    /// Takes the place of the bottle in the file `path`. `damage_seen` is set when a call meets damage in it,
-    /// and makes the next opening examine the whole file.
+    /// Takes the place of the bottle in the file `path`, which must be in the directory known as `directory`.
+    /// `damage_seen` is set when a call meets damage in it, and makes the next opening examine the whole file.
     ///
     /// # Errors
-    /// [`Error::Unknown`] if there is no lock to be had, [`Error::Timeout`] if somebody keeps it.
-    pub fn take(path: PathBuf, origin: Origin, damaged_dir: PathBuf, durability: Durability, damage_seen: Arc<AtomicBool>) -> Result<Self> {
-        let lock = lock_shared(&path.with_extension("lock"), &origin)?;
-        Ok(Place { origin, path, damaged_dir, durability, lock, damage_seen })
+    /// [`Error::Unknown`] if there is no lock to be had or the directory is another one, [`Error::Timeout`] if
+    /// somebody keeps the lock; [`Error::Cancelled`].
+    pub fn take(
+        path: PathBuf,
+        origin: Origin,
+        damaged_dir: PathBuf,
+        durability: Durability,
+        damage_seen: Arc<AtomicBool>,
+        directory: FileIdentity,
+        wait: &Wait,
+    ) -> Result<Self> {
+        require_directory(&path, directory)?;
+        let lock = lock_shared(&path.with_extension("lock"), &origin, wait)?;
+        Ok(Place { origin, path, damaged_dir, durability, directory, lock, damage_seen })
+    }
+
+    /// What says that the bottle is in use. Whoever has a connection to its database holds it.
+    #[must_use]
+    pub fn lock(&self) -> &Arc<Lock> {
+        &self.lock
     }
 
     /// The origin whose bottle is here.
@@ -76,14 +95,25 @@ impl Place {
     /// [`Error::DataCorruption`] if the file was moved aside; opening again gives an empty bottle then.
     /// [`Error::Unknown`], [`Error::Timeout`] or [`Error::NotSupported`] if it cannot be used; it is untouched
     /// then.
-    pub fn open(&self, quota: u64) -> Result<(Database, FileIdentity)> {
-        let mut opened = self.try_open(quota);
+    pub fn open(&mut self, quota: u64, wait: &Wait) -> Result<(Database, FileIdentity)> {
+        require_directory(&self.path, self.directory)?;
+        let lock_path = self.path.with_extension("lock");
+        if !self.lock.is_at(&lock_path) {
+            // Somebody has removed or replaced the lock file; what others lock now is the one that is there.
+            self.lock = lock_shared(&lock_path, &self.origin, wait)?;
+        }
+        // It is shared already, unless a quarantine could not share it again.
+        self.lock.share(wait).map_err(|error| match error {
+            NoLock::Over => wait.error(&self.origin),
+            NoLock::Failed(error) => self.failed(&error),
+        })?;
+        let mut opened = self.try_open(quota, wait);
         if matches!(opened, Err(Error::DataCorruption { .. })) {
             // A disk that fails for a moment looks like damage: only what fails twice, freshly opened, is.
-            opened = self.try_open(quota);
+            opened = self.try_open(quota, wait);
         }
         match opened {
-            Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(quota, &message)),
+            Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(quota, &message, wait)),
             opened => {
                 if opened.is_ok() {
                     self.damage_seen.store(false, Ordering::Relaxed);
@@ -102,13 +132,11 @@ impl Place {
 
     /// Gives an error of the database its meaning for this bottle.
     #[must_use]
-    pub fn explain(&self, error: &rusqlite::Error) -> Error {
+    pub fn explain(&self, error: &rusqlite::Error, wait: &Wait) -> Error {
         let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
         let path_shown = self.path.display();
-        if sqlite::is_busy(error) && cancellation::was_requested() {
-            Error::Cancelled
-        } else if sqlite::is_busy(error) {
-            timeout(&self.origin)
+        if sqlite::is_busy(error) {
+            wait.error(&self.origin)
         } else if sqlite::is_full(error) {
             let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
             Error::Unknown { message, sqlite_code }
@@ -125,15 +153,15 @@ impl Place {
     }
 
     /// Opens the database, without doing anything about damage.
-    fn try_open(&self, quota: u64) -> Result<(Database, FileIdentity)> {
+    fn try_open(&self, quota: u64, wait: &Wait) -> Result<(Database, FileIdentity)> {
         for _ in 0..MAX_REPLACED {
-            self.part_from_former()?;
+            self.part_from_former(wait)?;
             create_private(&self.path)?;
             let identity = self.identity();
             // The file may have been put here just now; from here on such a change is seen in its identity.
-            self.part_from_former()?;
+            self.part_from_former(wait)?;
             self.require_content()?;
-            let database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability) {
+            let database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability, &self.lock, wait) {
                 Ok(Ok(database)) => database,
                 Ok(Err(foreign)) => return Err(self.refuse(&foreign)),
                 Err(rusqlite::Error::QueryReturnedNoRows) => {
@@ -142,14 +170,14 @@ impl Place {
                 Err(error) if sqlite::is_damage(&error) => {
                     return Err(self.damaged(format!("{} is damaged ({error}).", self.path.display()), None));
                 }
-                Err(error) => return Err(self.explain(&error)),
+                Err(error) => return Err(self.explain(&error, wait)),
             };
             if let Some(identity) = identity
                 && self.identity() == Some(identity)
             {
-                self.examine(&database)?;
-                database.checkpoint_on_close(true).map_err(|error| self.explain(&error))?;
-                self.note_companions()?;
+                self.examine(&database, wait)?;
+                database.checkpoint_on_close(true).map_err(|error| self.explain(&error, wait))?;
+                self.note_companions(wait)?;
                 return Ok((database, identity));
             }
         }
@@ -168,11 +196,11 @@ impl Place {
     }
 
     /// Looks at the whole database if a call has met damage in it. That takes too long to do it each time.
-    fn examine(&self, database: &Database) -> Result<()> {
+    fn examine(&self, database: &Database, wait: &Wait) -> Result<()> {
         if !self.damage_seen.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match database.find_damage().map_err(|error| self.explain(&error))? {
+        match database.find_damage().map_err(|error| self.explain(&error, wait))? {
             None => Ok(()),
             Some(finding) => Err(self.damaged(format!("{} is damaged ({finding}).", self.path.display()), None)),
         }
@@ -180,8 +208,8 @@ impl Place {
 
     /// Moves the WAL of a database that was here before aside, and removes its shared memory, which says
     /// nothing without it.
-    fn part_from_former(&self) -> Result<()> {
-        let _turn = self.turn()?;
+    fn part_from_former(&self, wait: &Wait) -> Result<()> {
+        let _turn = self.turn(wait)?;
         let noted = self.noted().map_err(|error| self.failed(&error))?;
         let noted: Vec<&str> = noted.split_whitespace().collect();
         let [database, wal, shm] = self.companions();
@@ -200,15 +228,15 @@ impl Place {
     }
 
     /// Notes that the files that are here now belong together.
-    fn note_companions(&self) -> Result<()> {
-        let _turn = self.turn()?;
+    fn note_companions(&self, wait: &Wait) -> Result<()> {
+        let _turn = self.turn(wait)?;
         let note = self.companions().join(" ");
         let written = self.noted().and_then(|noted| {
             if noted == note {
                 return Ok(());
             }
-            self.lock.set_len(0)?;
-            self.lock.write_all_at(note.as_bytes(), 0)
+            self.lock.file().set_len(0)?;
+            self.lock.file().write_all_at(note.as_bytes(), 0)
         });
         // Without space for the note a later replacement is not noticed, which is no reason to refuse this use.
         if let Err(error) = written {
@@ -219,7 +247,7 @@ impl Place {
 
     fn noted(&self) -> std::io::Result<String> {
         let mut bytes = [0; 256];
-        let count = self.lock.read_at(&mut bytes, 0)?;
+        let count = self.lock.file().read_at(&mut bytes, 0)?;
         Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
     }
 
@@ -236,15 +264,25 @@ impl Place {
     }
 
     /// Keeps other processes from looking at the companions of any bottle of this shed while they are changed.
-    fn turn(&self) -> Result<File> {
+    fn turn(&self, wait: &Wait) -> Result<Lock> {
         let dir = self.path.parent().unwrap_or(&self.path);
-        let turn = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
-        turn.map_err(|error| self.failed(&error))
+        Lock::turn(dir, wait).map_err(|error| match error {
+            NoLock::Over => wait.error(&self.origin),
+            NoLock::Failed(error) => self.failed(&error),
+        })
     }
 
     /// Moves a damaged file aside together with its WAL, and says so.
-    fn quarantine(&self, quota: u64, found: &str) -> Error {
-        match self.lock_alone().and_then(|()| self.move_aside(quota)) {
+    fn quarantine(&self, quota: u64, found: &str, wait: &Wait) -> Error {
+        let call = wait.clone();
+        let alone = Wait::new(QUARANTINE_WAIT.min(wait.limit()), move || call.is_wanted());
+        let moved = self.lock.hold_alone(&alone).map_err(std::io::Error::from).and_then(|()| self.move_aside(quota, &alone));
+        // From here on others may open the bottle too, and none of them may move it away while this process uses it.
+        let shared = self.lock.share(&Wait::new(QUARANTINE_WAIT, || true));
+        if let Err(error) = shared {
+            tracing::warn!(%error, origin = %self.origin, "the lock of a bottle could not be shared again; the next opening tries it again");
+        }
+        match moved {
             Ok(Some(target)) => {
                 tracing::error!(origin = %self.origin, from = %self.path.display(), to = %target.display(), "a damaged storage file was moved aside");
                 let message = format!(
@@ -255,6 +293,7 @@ impl Place {
                 self.damaged(message, Some(target))
             }
             Ok(None) => self.damaged(format!("{found} Another process has replaced it meanwhile; open {} again.", self.origin), None),
+            Err(_) if !wait.is_wanted() => Error::Cancelled,
             Err(why) => self.damaged(
                 format!(
                     "{found} It could not be moved aside ({why}), because other processes have it open or the directory cannot be written; nothing was changed."
@@ -264,29 +303,22 @@ impl Place {
         }
     }
 
-    fn lock_alone(&self) -> std::io::Result<()> {
-        let deadline = Instant::now() + QUARANTINE_WAIT;
-        self.lock.unlock()?;
-        loop {
-            match self.lock.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(std::io::ErrorKind::WouldBlock.into()),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-            }
-        }
-    }
-
     /// Moves the file to the damaged ones and says where it is. `None` if another process has done that before
     /// this one got the lock.
-    fn move_aside(&self, quota: u64) -> std::io::Result<Option<PathBuf>> {
-        if self.identity().is_none() || !matches!(self.try_open(quota), Err(Error::DataCorruption { .. })) {
+    fn move_aside(&self, quota: u64, wait: &Wait) -> std::io::Result<Option<PathBuf>> {
+        if self.identity().is_none() || !matches!(self.try_open(quota, wait), Err(Error::DataCorruption { .. })) {
             return Ok(None);
         }
         let target = self.free_target()?;
-        for suffix in ["-wal", "-shm", ""] {
+        // The database goes first: without its WAL it would be an older state, that of the last checkpoint, which
+        // must not be found here if this process is killed in between. A WAL without a database is nobody's.
+        fs::rename(&self.path, &target)?;
+        for suffix in ["-wal", "-shm"] {
             match fs::rename(with_suffix(&self.path, suffix), with_suffix(&target, suffix)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound || suffix.is_empty() => return Err(error),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    fs::rename(&target, &self.path)?;
+                    return Err(error);
+                }
                 _ => {}
             }
         }
@@ -358,47 +390,40 @@ fn length(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// What a call says that waited too long for other processes.
-#[must_use]
-pub fn timeout(origin: &Origin) -> Error {
-    let milliseconds = u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX);
-    Error::Timeout { origin: origin.to_string(), milliseconds }
-}
-
-/// Opens the file whose lock says that a bottle is in use.
-///
-/// # Errors
-/// Those of the file system.
-pub fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
-        .open(path)
+/// Refuses to use a directory that was put in the place of the one that was examined when it was first used.
+fn require_directory(path: &Path, known: FileIdentity) -> Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    match identity(directory) {
+        Some(now) if now != known => Err(Error::Unknown {
+            message: format!(
+                "The directory {} is another one than when this server began to use it. The call changed nothing. Put the former one back, or start the server again to use the one that is there now.",
+                directory.display()
+            ),
+            sqlite_code: None,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Takes the lock that every user of a bottle holds, so that nobody moves its file away meanwhile.
-fn lock_shared(path: &Path, origin: &Origin) -> Result<File> {
+fn lock_shared(path: &Path, origin: &Origin, wait: &Wait) -> Result<Arc<Lock>> {
     let failed = |error: &std::io::Error| {
         missing_directory(path).unwrap_or_else(|| Error::Unknown {
             message: format!("{} could not be locked ({error}). Nothing was changed.", path.display()),
             sqlite_code: None,
         })
     };
-    let file = open_lock(path).map_err(|error| failed(&error))?;
-    let deadline = Instant::now() + sqlite::busy_timeout();
-    loop {
-        match file.try_lock_shared() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
-            Err(TryLockError::WouldBlock) if cancellation::is_requested() => return Err(Error::Cancelled),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(timeout(origin)),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+    for _ in 0..MAX_REPLACED {
+        let lock = Lock::open(path).map_err(|error| failed(&error))?;
+        match lock.share(wait) {
+            Ok(()) if lock.is_at(path) => return Ok(Arc::new(lock)),
+            // It was removed or replaced while this process waited for it.
+            Ok(()) => {}
+            Err(NoLock::Over) => return Err(wait.error(origin)),
+            Err(NoLock::Failed(error)) => return Err(failed(&error)),
         }
     }
+    Err(failed(&std::io::Error::other("it was replaced again and again")))
 }
 
 /// Creates an empty file that only its owner can read, if there is none. SQLite gives the WAL the same

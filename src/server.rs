@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,8 @@ pub struct Server {
     pub options: Options,
     /// Where persistent areas are, unless a connection asks for another place.
     pub persistence: Persistence,
+    /// For how long a call waits for others.
+    pub busy_timeout: Duration,
     /// How safe writes are from a loss of power.
     pub durability: Durability,
     /// The largest accepted message, in bytes.

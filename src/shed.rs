@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 pub use administration::{BottleInfo, DamagedFile, Removal};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::bottle::Bottle;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
-use crate::place::Place;
+use crate::place::{self, FileIdentity, Place};
 use crate::sqlite::Durability;
+use crate::wait::Wait;
 use crate::watch::Watch;
 
 /// The directory of the bottles in the storage directory.
@@ -40,7 +41,11 @@ pub struct Shed {
     /// This process as a listener, while it is one. The bottles that are listened to hold it.
     watch: Mutex<Weak<Watch>>,
     durability: Durability,
+    /// Which directory `bottles_dir` was when it was examined.
+    directory: FileIdentity,
     bottles: Mutex<HashMap<Origin, Known>>,
+    /// Somebody has opened or removed a bottle.
+    released: Condvar,
 }
 
 /// What this process knows of a bottle.
@@ -49,6 +54,25 @@ struct Known {
     bottle: Weak<Bottle>,
     /// Whether a call has met damage in it since it was last examined.
     damage_seen: Arc<AtomicBool>,
+    /// Whether somebody in this process is opening or removing it.
+    claimed: bool,
+}
+
+/// The right to open or to remove the bottle of an origin, which only one in this process has. Others go on to use
+/// other bottles meanwhile.
+struct Claim<'a> {
+    shed: &'a Shed,
+    origin: &'a Origin,
+    damage_seen: Arc<AtomicBool>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(known) = self.shed.bottles.lock().get_mut(self.origin) {
+            known.claimed = false;
+        }
+        self.shed.released.notify_all();
+    }
 }
 
 impl std::fmt::Debug for Shed {
@@ -75,22 +99,26 @@ impl Shed {
         if let Some(kind) = shared_file_system(&dir).map_err(|error| unusable(&dir, &error))? {
             return Err(unusable(&dir, &format_args!("it is on {kind}, where databases shared by processes get corrupted")));
         }
-        let shed = Shed {
-            bottles_dir: dir.join(BOTTLES),
-            damaged_dir: dir.join(DAMAGED),
-            listeners_dir: dir.join(LISTENERS),
+        require_own(&dir, 0o022, "that nobody else can write to (chmod go-w), because whoever can write there can exchange what is in it")
+            .map_err(|error| unusable(&dir, &error))?;
+        let private = [BOTTLES, DAMAGED, LISTENERS].map(|name| dir.join(name));
+        for private in &private {
+            make_dir(private)
+                .and_then(|()| require_own(private, 0o077, "that nobody else can access (chmod 700)"))
+                .map_err(|error| unusable(private, &error))?;
+        }
+        let [bottles_dir, damaged_dir, listeners_dir] = private;
+        let directory = place::identity(&bottles_dir).ok_or_else(|| unusable(&bottles_dir, &"it was removed just now"))?;
+        Ok(Shed {
+            bottles_dir,
+            damaged_dir,
+            listeners_dir,
             watch: Mutex::default(),
             durability,
+            directory,
             bottles: Mutex::default(),
-        };
-        for private in [&shed.bottles_dir, &shed.damaged_dir, &shed.listeners_dir] {
-            make_dir(private).map_err(|error| unusable(private, &error))?;
-            let metadata = fs::symlink_metadata(private).map_err(|error| unusable(private, &error))?;
-            if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.permissions().mode() & 0o077 != 0 {
-                return Err(unusable(private, &"it must be a directory of this user that nobody else can access (chmod 700)"));
-            }
-        }
-        Ok(shed)
+            released: Condvar::new(),
+        })
     }
 
     /// Whether a directory has been used as a storage directory. True also if that cannot be told, so that using it
@@ -113,18 +141,50 @@ impl Shed {
     /// [`Error::DataCorruption`] if the file is damaged: it was moved aside then, and opening again gives an
     /// empty bottle. [`Error::Unknown`], [`Error::Timeout`] or [`Error::NotSupported`] if it cannot be used;
     /// it is untouched then.
-    pub fn open(&self, origin: &Origin, quota: u64) -> Result<Arc<Bottle>> {
-        let mut bottles = self.bottles.lock();
-        if let Some(bottle) = bottles.get(origin).and_then(|known| known.bottle.upgrade()) {
+    pub fn open(&self, origin: &Origin, quota: u64, wait: &Wait) -> Result<Arc<Bottle>> {
+        if let Some(bottle) = self.opened(origin) {
             return Ok(bottle);
         }
-        bottles.retain(|_, known| known.bottle.strong_count() > 0 || known.damage_seen.load(Ordering::Relaxed));
-        let damage_seen = bottles.get(origin).map(|known| Arc::clone(&known.damage_seen)).unwrap_or_default();
-        let known = bottles.entry(origin.clone()).or_insert(Known { bottle: Weak::new(), damage_seen: Arc::clone(&damage_seen) });
-        let place = Place::take(self.path(origin), origin.clone(), self.damaged_dir.clone(), self.durability, damage_seen)?;
-        let bottle = Arc::new(Bottle::new(place, self.listeners_dir.clone(), quota)?);
-        known.bottle = Arc::downgrade(&bottle);
+        let claim = self.claim(origin, wait)?;
+        // Another connection may have opened it meanwhile.
+        if let Some(bottle) = self.opened(origin) {
+            return Ok(bottle);
+        }
+        let place = self.place(self.path(origin), origin.clone(), Arc::clone(&claim.damage_seen), wait)?;
+        let bottle = Arc::new(Bottle::new(place, self.listeners_dir.clone(), quota, wait)?);
+        if let Some(known) = self.bottles.lock().get_mut(origin) {
+            known.bottle = Arc::downgrade(&bottle);
+        }
         Ok(bottle)
+    }
+
+    /// The bottle of an origin, if a connection of this process has it open.
+    fn opened(&self, origin: &Origin) -> Option<Arc<Bottle>> {
+        self.bottles.lock().get(origin).and_then(|known| known.bottle.upgrade())
+    }
+
+    /// Waits for the right to open or to remove a bottle.
+    fn claim<'a>(&'a self, origin: &'a Origin, wait: &Wait) -> Result<Claim<'a>> {
+        let claimed = wait.until(|longest| {
+            let mut bottles = self.bottles.lock();
+            if bottles.get(origin).is_some_and(|known| known.claimed) {
+                self.released.wait_for(&mut bottles, longest);
+            }
+            if bottles.get(origin).is_some_and(|known| known.claimed) {
+                return None;
+            }
+            bottles.retain(|_, known| known.claimed || known.bottle.strong_count() > 0 || known.damage_seen.load(Ordering::Relaxed));
+            let known =
+                bottles.entry(origin.clone()).or_insert_with(|| Known { bottle: Weak::new(), damage_seen: Arc::default(), claimed: false });
+            known.claimed = true;
+            Some(Claim { shed: self, origin, damage_seen: Arc::clone(&known.damage_seen) })
+        });
+        claimed.ok_or_else(|| wait.error(origin))
+    }
+
+    /// Takes the place of a bottle.
+    fn place(&self, path: PathBuf, origin: Origin, damage_seen: Arc<AtomicBool>, wait: &Wait) -> Result<Place> {
+        Place::take(path, origin, self.damaged_dir.clone(), self.durability, damage_seen, self.directory, wait)
     }
 
     /// Watches for the changes that other processes make to a bottle. Returns what the bottle is to hold for as
@@ -148,6 +208,15 @@ impl Shed {
     pub fn path(&self, origin: &Origin) -> PathBuf {
         self.bottles_dir.join(format!("{}.sqlite", origin.file_stem()))
     }
+}
+
+/// Requires a directory of this user that gives others none of the rights in `mode`; `what` says it in words.
+fn require_own(path: &Path, mode: u32, what: &str) -> std::io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.permissions().mode() & mode == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("it must be a directory of this user {what}")))
 }
 
 fn make_dir(path: &Path) -> std::io::Result<()> {

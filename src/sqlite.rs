@@ -17,15 +17,19 @@ mod wal_index;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection, Row};
 
 use crate::dom_string::is_wtf8;
+use crate::lock::Lock;
+use crate::wait::Wait;
 
 pub use inspect::Salvaged;
 pub use items::AreaRow;
 pub use journal::{JournalRow, ListenerRow};
-pub use locks::{busy_timeout, is_busy, set_busy_timeout};
+pub use locks::is_busy;
 pub use open::{APPLICATION_ID, Foreign, SCHEMA, SCHEMA_VERSION};
 pub use stored::{ItemWriter, Stored};
 pub use wal_index::Commit;
@@ -55,6 +59,12 @@ pub struct Database {
     in_memory: bool,
     /// What is noted when this connection commits to a file.
     committed: Arc<Committed>,
+    /// How its statements wait for others.
+    waiting: locks::Waiting,
+    /// What says that the file is in use, so that nobody moves it away before the connection is closed. Given back
+    /// after that, because fields are dropped in their order.
+    #[expect(dead_code, reason = "it is held, and nothing asks it anything")]
+    lock: Option<Arc<Lock>>,
 }
 
 /// What is noted at each commit that writes to a WAL.
@@ -68,7 +78,8 @@ struct Committed {
 
 impl Database {
     fn of(connection: Connection) -> Self {
-        Database { connection, in_memory: false, committed: Arc::default() }
+        let waiting = Arc::new(Mutex::new(Wait::at_most(Duration::ZERO)));
+        Database { connection, in_memory: false, committed: Arc::default(), waiting, lock: None }
     }
 
     /// The pages that the WAL had after this connection's newest commit.

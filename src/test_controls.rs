@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 
-use crate::cancellation;
 use crate::connection::Persistence;
 use crate::dom_string::DomString;
 use crate::error::{Error, Result};
 use crate::params;
 use crate::protocol::{Handle, SimulatedError};
+use crate::wait::Wait;
 
 /// Bytes of params that the log of calls keeps; older calls are forgotten beyond that.
 const MAX_LOG: usize = 16 << 20;
@@ -94,7 +94,7 @@ impl Controls {
     ///
     /// # Errors
     /// The error that a rule asks for; [`Error::Cancelled`] if the client does not want to wait any longer.
-    pub fn begin_call(&mut self, method: &'static str, param_names: &[&str], given: Option<&str>) -> Result<()> {
+    pub fn begin_call(&mut self, method: &'static str, param_names: &[&str], given: Option<&str>, wait: &Wait) -> Result<()> {
         let key = self.rules.iter().any(|rule| rule.key.is_some()).then(|| key_param(param_names, given)).flatten();
         let (mut failed, mut delay) = (None, Duration::ZERO);
         for rule in &mut self.rules {
@@ -108,7 +108,7 @@ impl Controls {
         }
         self.rules.retain(|rule| rule.count != Some(0));
         self.log(method, given, failed);
-        wait(delay)?;
+        delay_call(delay, wait)?;
         failed.map_or(Ok(()), |name| Err(simulated(name)))
     }
 
@@ -144,11 +144,11 @@ impl Rule {
 }
 
 /// Waits like a call that waits for another process, so that a client can try to cancel it.
-fn wait(delay: Duration) -> Result<()> {
+fn delay_call(delay: Duration, wait: &Wait) -> Result<()> {
     const INTERVAL: Duration = Duration::from_millis(1);
     let began = Instant::now();
     while let Some(left) = delay.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
-        if cancellation::is_requested() {
+        if !wait.is_wanted() {
             return Err(Error::Cancelled);
         }
         std::thread::sleep(left.min(INTERVAL));
@@ -239,7 +239,7 @@ mod tests {
         let mut outcomes = Vec::new();
         for params in [r#"[1,"a1","v"]"#, r#"{"storage":1,"value":"v","key":"a2"}"#, r#"[1,"b","v"]"#, r#"[1,"a3","v"]"#, r#"[1,"a4","v"]"#]
         {
-            outcomes.push(controls.begin_call("storage/setItem", &names, Some(params)).is_err());
+            outcomes.push(controls.begin_call("storage/setItem", &names, Some(params), &Wait::at_most(Duration::ZERO)).is_err());
         }
         assert_eq!(outcomes, [false, true, false, true, false]);
         assert_eq!(controls.calls().0.iter().filter(|call| call.failed.is_some()).count(), 2);

@@ -19,6 +19,7 @@ use crate::input::Input;
 use crate::output::Output;
 use crate::peer::{DRAIN_TIME, End, Peer, Stop, next_connection_number};
 use crate::server::Server;
+use crate::wait::Wait;
 
 /// How the client is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ impl Connections {
     /// answers; a call that waits for another process is waited for besides.
     pub fn stop(&self) {
         let deadline = Instant::now() + DRAIN_TIME;
+        // All of them together, however many of their bottles others have locked.
+        let wait = Wait::at_most(DRAIN_TIME / 2);
         let mut waiting = Vec::new();
         let mut live = self.live.lock();
         live.retain(|_, live| {
@@ -62,7 +65,7 @@ impl Connections {
         });
         drop(live);
         for (connection, output) in waiting {
-            connection.lock().end();
+            connection.lock().end(&wait);
             output.drain(Some(deadline));
         }
         let mut live = self.live.lock();
@@ -87,7 +90,7 @@ impl Connections {
                 std::thread::park();
             }
         }
-        peer.connection().lock().end();
+        peer.connection().lock().end(&Wait::at_most(server.busy_timeout));
         drop(peer);
         self.ended.notify_all();
         end

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::bottle::Bottle;
 use crate::error::{Error, Result};
 use crate::journal::Presence;
+use crate::wait::Wait;
 
 /// How often every bottle is looked at although nothing was told.
 const SLOW_POLL: Duration = Duration::from_secs(1);
@@ -36,6 +37,9 @@ const OWN_PAUSE: Duration = Duration::from_millis(2);
 
 /// For how long notices of own writes are left to gather, so that they do not keep a core busy.
 const GATHER: Duration = Duration::from_micros(500);
+
+/// For how long a bottle that others use may hold up the looks at other bottles.
+const TURN: Duration = Duration::from_millis(5);
 
 /// For how long to look again after a notice: the commit may wait for a slow disk.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -208,14 +212,23 @@ fn watch(bottles: &Bottles, notices: &Notices, mut poll: Duration) {
         looks.retain(|name, look| {
             let Some(bottle) = bottle(bottles, name) else { return false };
             if Instant::now() >= look.next {
-                catch_up(&bottle);
+                if catch_up(&bottle).is_none() {
+                    look.since = Instant::now();
+                }
                 look.put_off();
             }
             look.since.elapsed() < SETTLE
         });
         if told.anything || Instant::now() >= next_poll {
             let names: Vec<OsString> = bottles.lock().keys().filter(|name| !looks.contains_key(*name)).cloned().collect();
-            let found = names.iter().filter_map(|name| bottle(bottles, name)).filter(catch_up).count();
+            let mut found = 0;
+            for name in names {
+                let Some(bottle) = bottle(bottles, &name) else { continue };
+                match catch_up(&bottle) {
+                    Some(new) => found += u32::from(new),
+                    None => drop(note(&mut looks, name, bottle.commits())),
+                }
+            }
             next_poll = Instant::now() + poll;
             untold = if found > 0 && !told.anything { untold + 1 } else { untold };
             if untold >= UNTOLD && poll > FAST_POLL {
@@ -249,12 +262,17 @@ fn bottle(bottles: &Bottles, name: &OsString) -> Option<Arc<Bottle>> {
     bottles.lock().get(name).and_then(Weak::upgrade)
 }
 
-/// Delivers what is new in a bottle; whether there was anything.
-fn catch_up(bottle: &Arc<Bottle>) -> bool {
-    bottle.lock().catch_up().unwrap_or_else(|error| {
-        tracing::warn!(%error, origin = %bottle.origin(), "changes of other processes cannot be read now");
-        false
-    })
+/// Delivers what is new in a bottle; whether there was anything. `None` if others have it for longer than a moment:
+/// it must be looked at again, and must not keep this thread from other bottles meanwhile.
+fn catch_up(bottle: &Arc<Bottle>) -> Option<bool> {
+    match bottle.lock(&Wait::at_most(TURN)).and_then(|mut file| file.catch_up()) {
+        Ok(new) => Some(new),
+        Err(Error::Timeout { .. }) => None,
+        Err(error) => {
+            tracing::warn!(%error, origin = %bottle.origin(), "changes of other processes cannot be read now");
+            Some(false)
+        }
+    }
 }
 
 fn wal_name(path: &Path) -> OsString {

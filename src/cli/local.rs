@@ -22,6 +22,7 @@ use webstorage_server::origin::Origin;
 use webstorage_server::output::Output;
 use webstorage_server::server::Server;
 use webstorage_server::shed::DamagedFile;
+use webstorage_server::wait::Wait;
 use webstorage_server::wire_log::{Direction, WireLog};
 
 use super::print::{self, OriginRow};
@@ -355,7 +356,9 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        self.connection.lock().end();
+        let mut connection = self.connection.lock();
+        let wait = Wait::at_most(connection.server().busy_timeout);
+        connection.end(&wait);
     }
 }
 

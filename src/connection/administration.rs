@@ -38,7 +38,7 @@ impl Connection {
         };
         bottles.sort_by_key(Arc::as_ptr);
         bottles.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        bottles.iter().try_for_each(|bottle| bottle.lock().flush())
+        bottles.iter().try_for_each(|bottle| bottle.lock(&self.wait)?.flush())
     }
 
     /// The source of changes that come from no handle, so that every handle of this connection hears of them.
@@ -58,11 +58,11 @@ impl Connection {
             return Err(Error::Security("An opaque origin has no persistent storage that could be deleted.".to_owned()));
         }
         let shed = self.shed()?;
-        match shed.remove(origin)? {
+        match shed.remove(origin, &self.wait)? {
             Removal::Absent => Ok(false),
             Removal::Removed => Ok(true),
             Removal::InUse => {
-                let bottle = shed.open(origin, self.options.quota)?;
+                let bottle = shed.open(origin, self.options.quota, &self.wait)?;
                 self.write_bottle(&bottle, 0, Area::clear, &origin.as_str().into(), self.no_handle())?;
                 self.end_group();
                 Ok(true)

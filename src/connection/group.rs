@@ -67,7 +67,7 @@ impl Connection {
             self.leave_lost_group(&result);
             return result;
         }
-        let mut file = bottle.lock_for_call()?;
+        let mut file = bottle.lock(&self.wait)?;
         file.begin_read()?;
         let (area, database) = file.area();
         match read(area, database) {
@@ -96,7 +96,7 @@ impl Connection {
             self.leave_lost_group(&result);
             return result;
         }
-        let mut file = bottle.lock_for_call()?;
+        let mut file = bottle.lock(&self.wait)?;
         file.begin_write()?;
         let (area, database) = file.area();
         match change(area, database) {
@@ -135,7 +135,7 @@ impl Connection {
             if !self.more_waiting {
                 return Ok(None);
             }
-            let mut file = bottle.lock_for_call()?;
+            let mut file = bottle.lock(&self.wait)?;
             if writing {
                 file.begin_write()?;
             } else {

@@ -68,7 +68,7 @@ impl Connection {
         let mut origins = self.session.as_ref().map(Session::origins).unwrap_or_default();
         match self.existing_shed() {
             Ok(Some(shed)) => {
-                for bottle in shed.bottles()? {
+                for bottle in shed.bottles(&self.wait)? {
                     origins.push(Origin::parse(&bottle.content?.0)?);
                 }
             }
@@ -89,7 +89,7 @@ impl Connection {
         let mut state = OriginState { origin: Some(origin.clone()), ..OriginState::default() };
         match self.existing_shed() {
             Ok(Some(shed)) if !origin.is_opaque() && shed.path(origin).exists() => {
-                let bottle = shed.open(origin, self.options.quota)?;
+                let bottle = shed.open(origin, self.options.quota, &self.wait)?;
                 state.local = Some(self.read_bottle(&bottle, items)?);
             }
             Ok(_) | Err(Error::NotSupported(_)) => {}
@@ -156,7 +156,7 @@ impl Connection {
                 if mode.dry_run && !shed.path(origin).exists() {
                     return import_into_nothing(self.options.quota, change);
                 }
-                let bottle = shed.open(origin, self.options.quota)?;
+                let bottle = shed.open(origin, self.options.quota, &self.wait)?;
                 let imported = self.write_bottle(&bottle, bytes as u64, change, &Arc::from(""), self.no_handle())?;
                 self.end_group();
                 Ok(imported)

@@ -1,12 +1,14 @@
 //! The subscriptions of a connection: from when to when each hears of the changes of its handle's area.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Connection, StorageArea, not_open};
 use crate::bottle::Subscribed;
 use crate::broadcast::{Filter, Held, Listener};
 use crate::error::{Error, Result};
 use crate::protocol::{Handle, SubscriptionId};
+use crate::wait::Wait;
 
 /// What a subscription is to bring.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Connection {
             StorageArea::Persistent(bottle) => {
                 let bottle = Arc::clone(bottle);
                 let watch = self.shed()?.watch(&bottle)?;
-                bottle.lock().subscribe(listener, wish.since, &watch)?
+                bottle.lock(&self.wait)?.subscribe(listener, wish.since, &watch)?
             }
         };
         self.next_subscription += 1;
@@ -65,18 +67,21 @@ impl Connection {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none with this id.
+    /// [`Error::NotFound`] if there is none with this id; [`Error::Timeout`] or [`Error::Cancelled`] if other
+    /// connections kept its area, and then it goes on.
     pub fn unsubscribe(&mut self, subscription: SubscriptionId) -> Result<()> {
         self.end_group();
         let handle = *self.subscriptions.get(&subscription).ok_or_else(|| {
             Error::NotFound(format!("subscription: {subscription} is no subscription of this connection; storage/subscribe makes one"))
         })?;
-        self.end_subscriptions(handle, |ended| ended == subscription);
-        Ok(())
+        self.end_subscriptions(handle, |ended| ended == subscription)
     }
 
     /// Lets the events of new subscriptions go out. To be called when the replies are out.
     pub fn release_subscriptions(&mut self) {
+        // These calls have been answered, so nobody can cancel this. Whoever uses the file has a wait of its own, which
+        // bounds this one.
+        let wait = Wait::at_most(Duration::MAX);
         for subscription in std::mem::take(&mut self.unreleased) {
             let number = self.number;
             let Some(storage) = self.subscriptions.get(&subscription).and_then(|handle| self.handles.get(handle)) else { continue };
@@ -86,15 +91,21 @@ impl Connection {
                         session.listen(*id, |listeners| listeners.release(number, subscription));
                     }
                 }
-                StorageArea::Persistent(bottle) => bottle.lock().listeners().release(number, subscription),
+                StorageArea::Persistent(bottle) => match bottle.lock(&wait) {
+                    Ok(mut file) => file.listeners().release(number, subscription),
+                    Err(error) => tracing::error!(%error, "a subscription was not released"),
+                },
             }
         }
     }
 
     /// Ends the subscriptions of a handle that `which` chooses.
-    pub(super) fn end_subscriptions(&mut self, handle: Handle, which: impl Fn(SubscriptionId) -> bool) {
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] or [`Error::Cancelled`] if other connections kept the area.
+    pub(super) fn end_subscriptions(&mut self, handle: Handle, which: impl Fn(SubscriptionId) -> bool) -> Result<()> {
         if !self.subscriptions.values().any(|listening| *listening == handle) {
-            return;
+            return Ok(());
         }
         self.end_group();
         let number = self.number;
@@ -111,11 +122,11 @@ impl Connection {
                 }
             }
             Some(StorageArea::Persistent(bottle)) => {
-                let mut file = bottle.lock();
+                let mut file = bottle.lock(&self.wait)?;
                 held = Some(file.listeners().take_held(number, ended));
                 let watch = file.unsubscribe(number, ended);
                 drop(file);
-                // Its end waits for its thread, which may be waiting for the bottle.
+                // Its end waits for its thread, which may be looking at the bottle.
                 drop(watch);
             }
             None => {}
@@ -130,5 +141,6 @@ impl Connection {
             }
             !ends
         });
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ impl Connection {
     /// The error that the test has asked for.
     pub fn begin_call(&mut self, method: &'static str, param_names: fn() -> &'static [&'static str], given: Option<&str>) -> Result<()> {
         match &mut self.controls {
-            Some(controls) if method.starts_with("storage/") => controls.begin_call(method, param_names(), given),
+            Some(controls) if method.starts_with("storage/") => controls.begin_call(method, param_names(), given, &self.wait),
             _ => Ok(()),
         }
     }
@@ -92,7 +92,7 @@ impl Connection {
                 let id = *id;
                 self.session()?.listen(id, |listeners| listeners.deliver_within(number, &[event]));
             }
-            StorageArea::Persistent(bottle) => bottle.lock().listeners().deliver_within(number, &[event]),
+            StorageArea::Persistent(bottle) => bottle.lock(&self.wait)?.listeners().deliver_within(number, &[event]),
         }
         Ok(())
     }

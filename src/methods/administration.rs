@@ -25,7 +25,7 @@ pub(super) fn estimate(connection: &mut Connection, params: OfStorage) -> Result
 pub(super) fn origins(connection: &mut Connection, _: NoParams) -> Result<Plain<Vec<OriginInfo>>> {
     connection.end_group();
     let Some(shed) = connection.existing_shed()? else { return Ok(Plain(Vec::new())) };
-    let bottles = shed.bottles()?;
+    let bottles = shed.bottles(&connection.wait)?;
     let mut origins: Vec<OriginInfo> = bottles.into_iter().map(describe).collect();
     origins.sort_by(|a, b| (&a.origin, &a.path).cmp(&(&b.origin, &b.path)));
     Ok(Plain(origins))
@@ -84,7 +84,7 @@ pub(super) fn check(connection: &mut Connection, params: OfOrigin<'_>) -> Result
     connection.end_group();
     let origin = Origin::parse(&params.origin)?;
     let shed = connection.shed()?;
-    let problems = shed.check(&origin)?;
+    let problems = shed.check(&origin, &connection.wait)?;
     let damaged = shed.damaged_files(Some(&origin))?;
     Ok(Plain(Checked {
         path: shed.path(&origin).display().to_string(),

@@ -14,7 +14,6 @@ use crate::protocol::{
 };
 use crate::reply::MAX_BATCH_REPLY;
 use crate::reply::Plain;
-use crate::sqlite;
 
 /// The version of the protocol, semantic: a client written for one works with every later one of the same
 /// major version.
@@ -103,7 +102,7 @@ fn describe(connection: &mut Connection) -> WebStorage {
         quota: connection.options.quota,
         max_message_size: connection.server().max_message_size as u64,
         max_batch_reply_size: MAX_BATCH_REPLY as u64,
-        busy_timeout: u64::try_from(sqlite::busy_timeout().as_millis()).unwrap_or(u64::MAX),
+        busy_timeout: u64::try_from(connection.server().busy_timeout.as_millis()).unwrap_or(u64::MAX),
         methods: sent_by(Direction::ClientToServer),
         notifications: sent_by(Direction::ServerToClient),
     }

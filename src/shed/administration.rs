@@ -1,17 +1,21 @@
 //! Looking at the bottles of a shed, and removing them.
 
-use std::fs::{self, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Shed;
 use crate::bottle::AREA;
 use crate::error::{Error, Result};
+use crate::lock::{Lock, NoLock};
 use crate::origin::Origin;
-use crate::place::{Place, open_lock, with_suffix};
+use crate::place::{Place, with_suffix};
 use crate::sqlite::{AreaRow, Database, Salvaged};
+use crate::wait::Wait;
+
+/// What is appended to the name of a bottle for each of its files.
+const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What is known of a bottle from outside.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ impl Shed {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn bottles(&self) -> Result<Vec<BottleInfo>> {
+    pub fn bottles(&self, wait: &Wait) -> Result<Vec<BottleInfo>> {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.bottles_dir).map_err(|error| unreadable(&self.bottles_dir, &error))? {
             let path = entry.map_err(|error| unreadable(&self.bottles_dir, &error))?.path();
@@ -62,10 +66,10 @@ impl Shed {
             }
         }
         paths.sort();
-        Ok(paths.into_iter().map(|path| self.bottle_info(path)).collect())
+        Ok(paths.into_iter().map(|path| self.bottle_info(path, wait)).collect())
     }
 
-    fn bottle_info(&self, path: PathBuf) -> BottleInfo {
+    fn bottle_info(&self, path: PathBuf, wait: &Wait) -> BottleInfo {
         let (mut size, mut changed) = (0, UNIX_EPOCH);
         for suffix in ["", "-wal"] {
             if let Ok(metadata) = fs::symlink_metadata(with_suffix(&path, suffix)) {
@@ -73,20 +77,15 @@ impl Shed {
                 changed = changed.max(metadata.modified().unwrap_or(UNIX_EPOCH));
             }
         }
-        let content = self.look(&path);
+        let content = self.look(&path, wait);
         BottleInfo { path, size, changed: milliseconds(changed), content }
     }
 
     /// Reads origin and row. The lock keeps others from moving the file away meanwhile.
-    fn look(&self, path: &Path) -> Result<(String, AreaRow)> {
+    fn look(&self, path: &Path, wait: &Wait) -> Result<(String, AreaRow)> {
         let unknown = Origin::parse("null")?;
-        let place = self.place(path.to_owned(), unknown)?;
-        inspect(&place, |database| Ok((database.owner()?, database.area(AREA)?)))
-    }
-
-    /// The place of a bottle that is looked at from outside.
-    fn place(&self, path: PathBuf, origin: Origin) -> Result<Place> {
-        Place::take(path, origin, self.damaged_dir.clone(), self.durability, Arc::default())
+        let place = self.place(path.to_owned(), unknown, Arc::default(), wait)?;
+        inspect(&place, wait, |database| Ok((database.owner()?, database.area(AREA)?)))
     }
 
     /// The size of a bottle's files, in bytes.
@@ -100,13 +99,13 @@ impl Shed {
     ///
     /// # Errors
     /// When the file cannot be read for another reason than damage, or is not ours.
-    pub fn check(&self, origin: &Origin) -> Result<Option<Vec<String>>> {
+    pub fn check(&self, origin: &Origin, wait: &Wait) -> Result<Option<Vec<String>>> {
         let path = self.path(origin);
         if fs::symlink_metadata(&path).is_err() || is_blank(&path) {
             return Ok(None);
         }
-        let place = self.place(path, origin.clone())?;
-        match inspect(&place, |database| database.problems(AREA, crate::area::ids(AREA))) {
+        let place = self.place(path, origin.clone(), Arc::default(), wait)?;
+        match inspect(&place, wait, |database| database.problems(AREA, crate::area::ids(AREA))) {
             Ok(problems) => Ok(Some(problems)),
             Err(Error::DataCorruption { message, .. }) => Ok(Some(vec![message])),
             Err(other) => Err(other),
@@ -117,32 +116,36 @@ impl Shed {
     ///
     /// # Errors
     /// When a file cannot be removed.
-    pub fn remove(&self, origin: &Origin) -> Result<Removal> {
-        // While this is held nobody in this process opens a bottle.
-        let bottles = self.bottles.lock();
+    pub fn remove(&self, origin: &Origin, wait: &Wait) -> Result<Removal> {
         let path = self.path(origin);
-        if fs::symlink_metadata(&path).is_err() {
+        // What a process leaves that is killed in the middle of this is no bottle, but to be removed all the same.
+        if FILES.iter().all(|suffix| fs::symlink_metadata(with_suffix(&path, suffix)).is_err()) {
             return Ok(Removal::Absent);
         }
-        if bottles.get(origin).is_some_and(|known| known.bottle.strong_count() > 0) {
+        // While this is held nobody in this process opens the bottle.
+        let _claim = self.claim(origin, wait)?;
+        if self.opened(origin).is_some() {
             return Ok(Removal::InUse);
         }
         let lock_path = path.with_extension("lock");
-        let lock = open_lock(&lock_path).map_err(|error| unreadable(&lock_path, &error))?;
-        match lock.try_lock() {
+        let lock = Lock::open(&lock_path).map_err(|error| unreadable(&lock_path, &error))?;
+        match lock.hold_alone(&Wait::at_most(Duration::ZERO)) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Removal::InUse),
-            Err(TryLockError::Error(error)) => return Err(unreadable(&lock_path, &error)),
+            Err(NoLock::Over) => return Ok(Removal::InUse),
+            Err(NoLock::Failed(error)) => return Err(unreadable(&lock_path, &error)),
         }
-        // The lock file stays: somebody may be waiting for its lock right now. The WAL goes first, because it
-        // would be taken for that of the next database of this name.
-        for suffix in ["-wal", "-shm", ""] {
+        // The lock file stays: somebody may be waiting for its lock right now. The database goes first, because without
+        // its WAL it is an older state, which must not come back if this process is killed in between. A WAL without a
+        // database is never taken for that of the next one.
+        let mut removed = Removal::Absent;
+        for suffix in FILES {
             match fs::remove_file(with_suffix(&path, suffix)) {
+                Ok(()) if suffix.is_empty() => removed = Removal::Removed,
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unreadable(&path, &error)),
                 _ => {}
             }
         }
-        Ok(Removal::Removed)
+        Ok(removed)
     }
 
     /// The files of an origin that were found damaged and moved aside, oldest first; those of all origins if
@@ -192,16 +195,16 @@ impl Shed {
 }
 
 /// Looks into the database of a place. Nobody has a handle on it for that, which could be closed and opened again.
-fn inspect<T>(place: &Place, look: impl FnOnce(&Database) -> rusqlite::Result<T>) -> Result<T> {
+fn inspect<T>(place: &Place, wait: &Wait, look: impl FnOnce(&Database) -> rusqlite::Result<T>) -> Result<T> {
     place.require_content()?;
-    let looked = Database::inspect(place.path()).and_then(|database| match database {
+    let looked = Database::inspect(place.path(), place.lock(), wait).and_then(|database| match database {
         Ok(database) => look(&database).map(Ok),
         Err(foreign) => Ok(Err(foreign)),
     });
     match looked {
         Ok(Ok(content)) => Ok(content),
         Ok(Err(foreign)) => Err(place.refuse(&foreign)),
-        Err(error) => Err(match place.explain(&error) {
+        Err(error) => Err(match place.explain(&error, wait) {
             Error::DataCorruption { path, moved_to, .. } => {
                 let message = format!("{} is damaged ({error}). It was left as it is.", path.display());
                 Error::DataCorruption { message, path, moved_to }

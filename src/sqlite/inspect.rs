@@ -4,13 +4,15 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::locks::wait_for_lock;
 use super::{AreaRow, Database, Foreign, blob};
 use crate::dom_string::{is_wtf8, units};
+use crate::lock::Lock;
+use crate::wait::Wait;
 
 /// The most problems that a check lists.
 const MAX_PROBLEMS: usize = 20;
@@ -32,11 +34,11 @@ pub struct Salvaged {
 
 impl Database {
     /// Opens a bottle's file that exists, to look at it. A file that is not ours is `Ok(Err(_))`.
-    pub fn inspect(path: &Path) -> rusqlite::Result<Result<Self, Foreign>> {
+    pub fn inspect(path: &Path, lock: &Arc<Lock>, wait: &Wait) -> rusqlite::Result<Result<Self, Foreign>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut database = Database::of(Connection::open_with_flags(path, flags)?);
+        let mut database = Database { lock: Some(Arc::clone(lock)), ..Database::of(Connection::open_with_flags(path, flags)?) };
         database.harden()?;
-        database.connection.busy_handler(Some(wait_for_lock))?;
+        database.handle_busy(wait)?;
         Ok(match database.find_foreign()? {
             Some(foreign) => Err(foreign),
             None => Ok(database),

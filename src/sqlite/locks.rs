@@ -1,40 +1,46 @@
 //! Waiting for the locks of other processes.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::cancellation;
+use parking_lot::Mutex;
 
-/// Sets for how long a statement waits for another process's lock. It holds for the whole process.
-pub fn set_busy_timeout(timeout: Duration) {
-    BUSY_TIMEOUT_MS.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+use super::Database;
+use crate::wait::Wait;
+
+/// How the statements of a database connection wait now. Its busy handler and whoever uses the connection share it.
+pub(super) type Waiting = Arc<Mutex<Wait>>;
+
+impl Database {
+    /// Lets statements wait for the locks of others as `wait` says, until another wait is set.
+    pub fn wait_as(&self, wait: &Wait) {
+        let mut current = self.waiting.lock();
+        if !current.is(wait) {
+            *current = wait.clone();
+        }
+    }
+
+    /// How statements wait now.
+    #[must_use]
+    pub fn wait(&self) -> Wait {
+        self.waiting.lock().clone()
+    }
+
+    /// Gives the connection its busy handler.
+    pub(super) fn handle_busy(&mut self, wait: &Wait) -> rusqlite::Result<()> {
+        self.wait_as(wait);
+        let waiting = Arc::clone(&self.waiting);
+        self.connection.busy_handler(Some(move |_attempts| {
+            let wait = waiting.lock().clone();
+            wait_for_lock(&wait)
+        }))
+    }
 }
-
-/// For how long a statement waits for another process's lock.
-#[must_use]
-pub fn busy_timeout() -> Duration {
-    Duration::from_millis(BUSY_TIMEOUT_MS.load(Ordering::Relaxed))
-}
-
-static BUSY_TIMEOUT_MS: AtomicU64 = AtomicU64::new(10_000);
 
 /// Waits a short random time for a lock. SQLite's own busy timeout backs off so far that processes starve
 /// each other; sleeping for about as long as one transaction takes is fair and wastes little.
-pub(super) fn wait_for_lock(attempts: i32) -> bool {
-    thread_local! {
-        static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
-    }
-    let now = Instant::now();
-    if attempts == 0 {
-        SINCE.set(Some(now));
-    }
-    let waited = SINCE.get().map_or(Duration::ZERO, |since| now - since);
-    if waited >= busy_timeout() || cancellation::is_requested() {
-        return false;
-    }
-    std::thread::sleep(Duration::from_micros(fastrand::u64(20..500)));
-    true
+pub(super) fn wait_for_lock(wait: &Wait) -> bool {
+    wait.pause(Duration::from_micros(fastrand::u64(20..500)))
 }
 
 /// Whether another connection's lock was in the way.

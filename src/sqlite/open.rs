@@ -4,15 +4,16 @@ use std::ffi::c_int;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
-use super::locks::{busy_timeout, is_busy, wait_for_lock};
+use super::locks::is_busy;
 use super::{AreaRow, Database, Durability};
-use crate::cancellation;
+use crate::lock::Lock;
+use crate::wait::Wait;
 
 /// The schema that this program writes; [`SCHEMA_VERSION`] is its version.
 pub const SCHEMA: &str = include_str!("../../schema/storage.sql");
@@ -57,8 +58,15 @@ impl Database {
     /// # Errors
     /// When SQLite fails, damage included. A file that is sound but not ours to use is `Ok(Err(_))`, and
     /// was not touched.
-    pub fn open_file(path: &Path, origin: &str, quota: u64, durability: Durability) -> rusqlite::Result<Result<Self, Foreign>> {
-        let mut database = Database::open_existing(path)?;
+    pub fn open_file(
+        path: &Path,
+        origin: &str,
+        quota: u64,
+        durability: Durability,
+        lock: &Arc<Lock>,
+        wait: &Wait,
+    ) -> rusqlite::Result<Result<Self, Foreign>> {
+        let mut database = Database::open_existing(path, lock, wait)?;
         if let Some(foreign) = database.find_foreign()? {
             return Ok(Err(foreign));
         }
@@ -73,8 +81,8 @@ impl Database {
 
     /// Opens a file that another connection of this process has opened with [`Database::open_file`], for
     /// [`Database::checkpoint`] only.
-    pub fn open_for_checkpoints(path: &Path, durability: Durability) -> rusqlite::Result<Self> {
-        let database = Database::open_existing(path)?;
+    pub fn open_for_checkpoints(path: &Path, durability: Durability, lock: &Arc<Lock>, wait: &Wait) -> rusqlite::Result<Self> {
+        let database = Database::open_existing(path, lock, wait)?;
         database.set_durability(durability)?;
         Ok(database)
     }
@@ -84,15 +92,15 @@ impl Database {
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(drop)
     }
 
-    fn open_existing(path: &Path) -> rusqlite::Result<Self> {
+    fn open_existing(path: &Path, lock: &Arc<Lock>, wait: &Wait) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut database = Database::of(Connection::open_with_flags(path, flags)?);
+        let mut database = Database { lock: Some(Arc::clone(lock)), ..Database::of(Connection::open_with_flags(path, flags)?) };
         // A WAL is data: it must neither be moved into a file that turns out to be damaged or not ours, nor deleted.
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
         database.checkpoint_on_close(!std::fs::symlink_metadata(wal).is_ok_and(|wal| wal.len() > 0))?;
         database.harden()?;
-        database.connection.busy_handler(Some(wait_for_lock))?;
+        database.handle_busy(wait)?;
         Ok(database)
     }
 
@@ -152,7 +160,7 @@ impl Database {
     /// Two processes that switch a new file to WAL mode at the same time get "database is locked" without the
     /// busy handler being asked, so this asks again itself.
     fn enter_wal_mode(&self) -> rusqlite::Result<()> {
-        let deadline = Instant::now() + busy_timeout();
+        let wait = self.wait();
         loop {
             let mode = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, String>(0));
             let entered = match mode("PRAGMA journal_mode") {
@@ -163,8 +171,9 @@ impl Database {
             match entered {
                 Ok(mode) if mode == "wal" => return Ok(()),
                 Err(error) if !is_busy(&error) => return Err(error),
-                Err(error) if Instant::now() >= deadline || cancellation::is_requested() => return Err(error),
-                _ => std::thread::sleep(Duration::from_micros(fastrand::u64(200..2000))),
+                entered if wait.pause(Duration::from_micros(fastrand::u64(200..2000))) => drop(entered),
+                Err(error) => return Err(error),
+                Ok(_) => return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
             }
         }
     }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::dom_string::{DomString, from_utf16le};
 use crate::state_file::Items;
+use crate::wait::Wait;
 
 /// A program that keeps web storage in a database.
 struct Program {
@@ -66,8 +67,8 @@ const DENO: Program = Program {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn read_items(path: &Path) -> rusqlite::Result<Result<Items, String>> {
-    let connection = open(path)?;
+pub fn read_items(path: &Path, wait: &Wait) -> rusqlite::Result<Result<Items, String>> {
+    let connection = open(path, wait)?;
     // What is looked at and what is read are of one moment.
     connection.execute_batch("BEGIN")?;
     let program = match recognise(&connection)? {
@@ -77,12 +78,13 @@ pub fn read_items(path: &Path) -> rusqlite::Result<Result<Items, String>> {
     read(&connection, program)
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
+fn open(path: &Path, wait: &Wait) -> rusqlite::Result<Connection> {
     // Who may write is the one who removes the empty WAL that reading creates. Where there is something to be
     // recovered that would also change the database, which is left to its program.
     let access = if is_at_rest(path) { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_handler(Some(super::locks::wait_for_lock))?;
+    let wait = wait.clone();
+    connection.busy_handler(Some(move |_attempts| super::locks::wait_for_lock(&wait)))?;
     connection.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0;")?;
     Ok(connection)
 }

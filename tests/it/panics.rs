@@ -24,6 +24,7 @@ fn connection(dir: &Path) -> Connection {
             ill_formed: IllFormed::Escape,
         },
         persistence: Persistence::In(dir.to_owned()),
+        busy_timeout: std::time::Duration::from_secs(10),
         durability: Durability::Normal,
         max_message_size: 1 << 20,
         log_values: false,
@@ -61,7 +62,7 @@ fn a_panic_leaves_no_transaction_behind() {
             |key: &[u8]| connection.read(opened.handle, |area, database| area.get_item(database, key)).expect("it can be read");
         assert_eq!((values(b"lost"), values(b"a")), (None, Some(b"1".to_vec())));
         connection.write(opened.handle, 0, |area, database| area.remove_item(database, b"a")).expect("the next change works");
-        connection.end();
+        connection.end(&webstorage_server::wait::Wait::at_most(std::time::Duration::ZERO));
     }
 }
 
