@@ -7,10 +7,11 @@
 //!    [`scan`] for the usual ones) tell what each is, and runs the method.
 //! 3. [`methods`] is the one table of methods. Their wire types are [`protocol`]'s, [`params`] parses them and
 //!    [`reply`] writes the results; [`openrpc`] describes them all.
-//!    While a call waits for another process, [`cancellation`] looks whether its client still wants it.
+//!    What can wait takes a [`wait`], which [`cancellation`] ends when its client no longer wants the call.
 //! 4. [`connection`] finds the area that a handle stands for and the transaction that the call belongs to.
 //! 5. [`area`] has the algorithms of the `Storage` interface, with [`index`] for `key(n)`. Its items are in the
-//!    connection's [`session`] database or in a [`bottle`] of the [`shed`], whose file [`place`] opens and examines.
+//!    connection's [`session`] database or in a [`bottle`] of the [`shed`], whose file [`place`] opens and examines under
+//!    its [`lock`].
 //! 6. [`sqlite`] has every SQL statement.
 //! 7. [`broadcast`] tells listeners of a change, through [`journal`] and [`watch`] those of other processes.
 //!

@@ -59,7 +59,7 @@ impl Place {
         directory: FileIdentity,
         wait: &Wait,
     ) -> Result<Self> {
-        require_directory(&path, directory)?;
+        require_directory(path.parent().unwrap_or(&path), directory)?;
         let lock = lock_shared(&path.with_extension("lock"), &origin, wait)?;
         Ok(Place { origin, path, damaged_dir, durability, directory, lock, damage_seen })
     }
@@ -96,7 +96,7 @@ impl Place {
     /// [`Error::Unknown`], [`Error::Timeout`] or [`Error::NotSupported`] if it cannot be used; it is untouched
     /// then.
     pub fn open(&mut self, quota: u64, wait: &Wait) -> Result<(Database, FileIdentity)> {
-        require_directory(&self.path, self.directory)?;
+        require_directory(self.path.parent().unwrap_or(&self.path), self.directory)?;
         let lock_path = self.path.with_extension("lock");
         if !self.lock.is_at(&lock_path) {
             // Somebody has removed or replaced the lock file; what others lock now is the one that is there.
@@ -391,8 +391,10 @@ fn length(path: &Path) -> u64 {
 }
 
 /// Refuses to use a directory that was put in the place of the one that was examined when it was first used.
-fn require_directory(path: &Path, known: FileIdentity) -> Result<()> {
-    let directory = path.parent().unwrap_or(path);
+///
+/// # Errors
+/// [`Error::Unknown`] then.
+pub fn require_directory(directory: &Path, known: FileIdentity) -> Result<()> {
     match identity(directory) {
         Some(now) if now != known => Err(Error::Unknown {
             message: format!(

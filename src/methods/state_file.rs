@@ -208,7 +208,8 @@ fn read_file(connection: &Connection, path: &Path, format: Option<StateFormat>) 
     let mut start = [0; DATABASE.len()];
     let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
     if start[..length] == *DATABASE {
-        let read = other_programs::read_items(path, &connection.wait).map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
+        let read = other_programs::read_items(path, &connection.wait)
+            .map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
         let items = read.map_err(|why| Error::param("path", format_args!("{}: {why}", path.display())))?;
         return Ok(State { origins: vec![OriginState { local: Some(items), ..OriginState::default() }], others: Vec::new() });
     }

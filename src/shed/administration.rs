@@ -10,7 +10,7 @@ use crate::bottle::AREA;
 use crate::error::{Error, Result};
 use crate::lock::{Lock, NoLock};
 use crate::origin::Origin;
-use crate::place::{Place, with_suffix};
+use crate::place::{Place, require_directory, with_suffix};
 use crate::sqlite::{AreaRow, Database, Salvaged};
 use crate::wait::Wait;
 
@@ -59,6 +59,7 @@ impl Shed {
     /// When the directory cannot be read.
     pub fn bottles(&self, wait: &Wait) -> Result<Vec<BottleInfo>> {
         let mut paths = Vec::new();
+        require_directory(&self.bottles_dir, self.directory)?;
         for entry in fs::read_dir(&self.bottles_dir).map_err(|error| unreadable(&self.bottles_dir, &error))? {
             let path = entry.map_err(|error| unreadable(&self.bottles_dir, &error))?.path();
             if path.extension().is_some_and(|extension| extension == "sqlite") && !is_blank(&path) {
@@ -101,6 +102,7 @@ impl Shed {
     /// When the file cannot be read for another reason than damage, or is not ours.
     pub fn check(&self, origin: &Origin, wait: &Wait) -> Result<Option<Vec<String>>> {
         let path = self.path(origin);
+        require_directory(&self.bottles_dir, self.directory)?;
         if fs::symlink_metadata(&path).is_err() || is_blank(&path) {
             return Ok(None);
         }
@@ -118,6 +120,7 @@ impl Shed {
     /// When a file cannot be removed.
     pub fn remove(&self, origin: &Origin, wait: &Wait) -> Result<Removal> {
         let path = self.path(origin);
+        require_directory(&self.bottles_dir, self.directory)?;
         // What a process leaves that is killed in the middle of this is no bottle, but to be removed all the same.
         if FILES.iter().all(|suffix| fs::symlink_metadata(with_suffix(&path, suffix)).is_err()) {
             return Ok(Removal::Absent);

@@ -89,7 +89,9 @@ mod tests {
 
     fn open(path: &std::path::Path) -> Database {
         std::fs::OpenOptions::new().create(true).append(true).open(path).expect("the directory is writable");
-        let opened = Database::open_file(path, "http://test", 1000, Durability::Normal).expect("the file is sound");
+        let lock = crate::lock::Lock::open(&path.with_extension("lock")).expect("the directory is writable");
+        let wait = crate::wait::Wait::at_most(std::time::Duration::ZERO);
+        let opened = Database::open_file(path, "http://test", 1000, Durability::Normal, &lock.into(), &wait).expect("the file is sound");
         opened.expect("the file is ours")
     }
 

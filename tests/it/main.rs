@@ -40,4 +40,5 @@ mod transact;
 mod transcripts;
 mod typescript;
 mod units;
+mod waits;
 mod watching;
