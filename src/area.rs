@@ -20,7 +20,7 @@ use self::key_order::Finger;
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::sqlite::{AreaRow, Database, Stored};
+use crate::sqlite::{AreaRow, Database, Stored, corrupt, is_damage};
 
 /// Ordinals an area can give out before its items would run into the next area's.
 const ORDINALS: i64 = 1 << 40;
@@ -50,6 +50,8 @@ struct OldItem {
     units: u64,
     /// Its value, if changes are kept.
     value: Option<Vec<u8>>,
+    /// Whether its value is none that this program has written, so that what it counted in the usage is not known.
+    is_broken: bool,
 }
 
 /// One change of an area: what the HTML standard broadcasts as a storage event.
@@ -183,21 +185,23 @@ impl Area {
         match self.old_item(database, key, Some(value))? {
             // Setting the value that is there changes nothing and so broadcasts nothing.
             Some(OldItem { is_same: true, .. }) => Ok(()),
-            Some(OldItem { id, units: old_units, value: old_value, .. }) => {
+            Some(OldItem { id, units: old_units, value: old_value, is_broken, .. }) => {
                 let new_units = units(value);
                 let usage = self.fit(2 * old_units, 2 * new_units)?;
                 self.store(database, key, Some(id), id, (value, new_units))?;
                 self.row.usage = usage;
+                if is_broken {
+                    self.count_again(database)?;
+                }
                 self.changed(Some(key), old_value, Some(value));
                 Ok(())
             }
             None => {
                 let new_units = units(value);
                 let usage = self.fit(0, 2 * (units(key) + new_units))?;
-                let id = self.id * ORDINALS + i64::try_from(self.row.next).unwrap_or(ORDINALS);
-                if id >= (self.id + 1) * ORDINALS {
-                    return Err(Error::Internal("the area has given out all its ordinals".to_owned()));
-                }
+                // Giving all of them out would take years.
+                let ordinal = i64::try_from(self.row.next).ok().filter(|ordinal| *ordinal < ORDINALS);
+                let id = self.id * ORDINALS + ordinal.ok_or_else(|| corrupt("the area has given out all its ordinals"))?;
                 self.store(database, key, None, id, (value, new_units))?;
                 self.row.usage = usage;
                 self.row.length += 1;
@@ -217,7 +221,7 @@ impl Area {
     /// When the database fails.
     pub fn remove_item(&mut self, database: &Database, key: &[u8]) -> Result<()> {
         self.cache.make_room(database, self.id, key, &[])?;
-        let Some(OldItem { id, units: old_units, value: old_value, .. }) = self.old_item(database, key, None)? else {
+        let Some(OldItem { id, units: old_units, value: old_value, is_broken, .. }) = self.old_item(database, key, None)? else {
             return Ok(());
         };
         self.cache.remove(key, Some(id));
@@ -228,6 +232,9 @@ impl Area {
         }
         if let Some(index) = &mut self.index {
             index.remove(id);
+        }
+        if is_broken {
+            self.count_again(database)?;
         }
         self.changed(Some(key), old_value, None);
         Ok(())
@@ -253,9 +260,24 @@ impl Area {
                 let is_same = new.map_or(Ok(false), |new| database.has_value(id, new))?;
                 Some((id, (is_same, units, None)))
             }
-            Now::Large { .. } | Now::Unknown => database.item(self.id, key, look)?,
+            Now::Large { .. } | Now::Unknown => match database.item(self.id, key, look) {
+                // A value that a fault of the disk has changed can be replaced and removed nevertheless.
+                Err(error) if is_damage(&error) => {
+                    let Some(item) = database.broken_item(self.id, key)? else { return Err(error.into()) };
+                    let value = Some(item.value).filter(|_| self.recording);
+                    return Ok(Some(OldItem { id: item.id, is_same: false, units: item.units, value, is_broken: true }));
+                }
+                found => found?,
+            },
         };
-        Ok(old.map(|(id, (is_same, units, value))| OldItem { id, is_same, units, value }))
+        Ok(old.map(|(id, (is_same, units, value))| OldItem { id, is_same, units, value, is_broken: false }))
+    }
+
+    /// Counts the usage anew, because it was not known what an item that is gone has counted.
+    fn count_again(&mut self, database: &Database) -> Result<()> {
+        self.write_out(database)?;
+        self.row.usage = database.usage(self.ids())?;
+        Ok(())
     }
 
     /// Gives a key the item `id`. `old` is the id of the item that it had, which is the same one if it had any.
@@ -280,7 +302,7 @@ impl Area {
     /// # Errors
     /// When the database fails.
     pub fn clear(&mut self, database: &Database) -> Result<()> {
-        if self.row.length == 0 {
+        if self.row.length == 0 && self.row.usage == 0 {
             return self.write_out(database);
         }
         if database.has_other_area(self.id)? {

@@ -361,10 +361,38 @@ fn export(
     let params = params.join(",");
     let name = output.map(|path| path.display().to_string()).unwrap_or_default();
     let exported = local.call_showing_progress("storage/export", &params).map_err(|stop| in_file(stop, &name, None))?;
-    match local::members(&exported).state {
-        Some(state) => printer.line(state.get()),
-        None => Ok(()),
+    let local::Members { state, unreadable, .. } = local::members(&exported);
+    if let Some(state) = state {
+        printer.line(state.get())?;
     }
+    match unreadable.map(|unreadable| serde_json::from_str::<Vec<Unreadable<'_>>>(unreadable.get())) {
+        Some(Ok(unreadable)) if !unreadable.is_empty() => Err(Stop::Failed(describe_unreadable(&unreadable))),
+        _ => Ok(()),
+    }
+}
+
+/// An area of which not everything could be exported, in the result of the export.
+#[derive(serde::Deserialize)]
+struct Unreadable<'a> {
+    origin: String,
+    problem: String,
+    items: Option<u64>,
+    #[serde(borrow)]
+    keys: Vec<DomString<'a>>,
+}
+
+fn describe_unreadable(areas: &[Unreadable<'_>]) -> String {
+    let mut text = "what can be read was exported, but not everything can.".to_owned();
+    for Unreadable { origin, problem, items, keys } in areas {
+        let missing = items.map_or_else(|| "Items".to_owned(), |items| format!("{items} items"));
+        text.extend([" ", &missing, " of ", origin, " are missing"]);
+        for (index, key) in keys.iter().take(5).enumerate() {
+            text.push_str(if index == 0 { ", among them " } else { ", " });
+            text.extend(format!("{key:?}").chars().take(60));
+        }
+        text.extend([". ", problem]);
+    }
+    text
 }
 
 /// An error about a file that is read or written, which is a param of the call.

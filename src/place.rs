@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::area;
+use crate::bottle::AREA;
 use crate::error::{Error, Result};
 use crate::lock::{Lock, NoLock};
 use crate::origin::Origin;
@@ -107,16 +109,26 @@ impl Place {
             NoLock::Over => wait.error(&self.origin),
             NoLock::Failed(error) => self.failed(&error),
         })?;
-        let mut opened = self.try_open(quota, wait);
+        let mut opened = self.try_open(quota, true, wait);
         if matches!(opened, Err(Error::DataCorruption { .. })) {
             // A disk that fails for a moment looks like damage: only what fails twice, freshly opened, is.
-            opened = self.try_open(quota, wait);
+            opened = self.try_open(quota, true, wait);
         }
         match opened {
-            Err(Error::DataCorruption { message, .. }) => Err(self.quarantine(quota, &message, wait)),
+            Err(Error::DataCorruption { message, .. }) => {
+                let suspected = self.is_suspected();
+                match self.quarantine(quota, &message, wait) {
+                    // Others have it open and go on with what can be read in it, and so does this process until the last
+                    // of them has closed it.
+                    error @ Error::DataCorruption { moved_to: None, .. } if suspected && self.lock.share(wait).is_ok() => {
+                        self.try_open(quota, false, wait).map_err(|_| error)
+                    }
+                    error => Err(error),
+                }
+            }
             opened => {
                 if opened.is_ok() {
-                    self.damage_seen.store(false, Ordering::Relaxed);
+                    self.end_suspicion();
                 }
                 opened
             }
@@ -135,13 +147,13 @@ impl Place {
     pub fn explain(&self, error: &rusqlite::Error, wait: &Wait) -> Error {
         let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
         let path_shown = self.path.display();
-        if sqlite::is_busy(error) {
+        if sqlite::is_busy(error) || sqlite::is_interrupted(error) {
             wait.error(&self.origin)
         } else if sqlite::is_full(error) {
             let message = format!("No space is left for {path_shown} ({error}). Nothing was changed; free some space and try again.");
             Error::Unknown { message, sqlite_code }
         } else if sqlite::is_damage(error) {
-            self.damage_seen.store(true, Ordering::Relaxed);
+            self.suspect();
             let message = format!(
                 "{path_shown} is damaged ({error}). It was left as it is; close every handle on it and open it again to have it examined."
             );
@@ -152,8 +164,8 @@ impl Place {
         }
     }
 
-    /// Opens the database, without doing anything about damage.
-    fn try_open(&self, quota: u64, wait: &Wait) -> Result<(Database, FileIdentity)> {
+    /// Opens the database, without doing anything about damage. If it is suspected it is examined, unless not `examining`.
+    fn try_open(&self, quota: u64, examining: bool, wait: &Wait) -> Result<(Database, FileIdentity)> {
         for _ in 0..MAX_REPLACED {
             self.part_from_former(wait)?;
             create_private(&self.path)?;
@@ -161,7 +173,7 @@ impl Place {
             // The file may have been put here just now; from here on such a change is seen in its identity.
             self.part_from_former(wait)?;
             self.require_content()?;
-            let database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability, &self.lock, wait) {
+            let mut database = match Database::open_file(&self.path, self.origin.as_str(), quota, self.durability, &self.lock, wait) {
                 Ok(Ok(database)) => database,
                 Ok(Err(foreign)) => return Err(self.refuse(&foreign)),
                 Err(rusqlite::Error::QueryReturnedNoRows) => {
@@ -175,7 +187,9 @@ impl Place {
             if let Some(identity) = identity
                 && self.identity() == Some(identity)
             {
-                self.examine(&database, wait)?;
+                if examining {
+                    self.examine(&mut database, wait)?;
+                }
                 database.checkpoint_on_close(true).map_err(|error| self.explain(&error, wait))?;
                 self.note_companions(wait)?;
                 return Ok((database, identity));
@@ -196,14 +210,37 @@ impl Place {
     }
 
     /// Looks at the whole database if a call has met damage in it. That takes too long to do it each time.
-    fn examine(&self, database: &Database, wait: &Wait) -> Result<()> {
-        if !self.damage_seen.load(Ordering::Relaxed) {
+    fn examine(&self, database: &mut Database, wait: &Wait) -> Result<()> {
+        if !self.is_suspected() {
             return Ok(());
         }
-        match database.find_damage().map_err(|error| self.explain(&error, wait))? {
-            None => Ok(()),
-            Some(finding) => Err(self.damaged(format!("{} is damaged ({finding}).", self.path.display()), None)),
+        match database.find_damage(AREA, area::ids(AREA)) {
+            Ok(None) => Ok(()),
+            Ok(Some(finding)) => Err(self.damaged(format!("{} is damaged ({finding}).", self.path.display()), None)),
+            Err(error) => Err(self.explain(&error, wait)),
         }
+    }
+
+    /// Whether a call of this process or of one before has met damage in the database since it was last examined.
+    fn is_suspected(&self) -> bool {
+        self.damage_seen.load(Ordering::Relaxed) || identity(&suspicion(&self.path)).is_some()
+    }
+
+    /// Notes that a call has met damage, also for the processes that come after this one.
+    fn suspect(&self) {
+        self.damage_seen.store(true, Ordering::Relaxed);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(suspicion(&self.path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                tracing::debug!(%error, origin = %self.origin, "that the storage file is to be examined could not be noted");
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that the database that is here now is sound.
+    fn end_suspicion(&self) {
+        self.damage_seen.store(false, Ordering::Relaxed);
+        forget_suspicion(&self.path);
     }
 
     /// Moves the WAL of a database that was here before aside, and removes its shared memory, which says
@@ -306,7 +343,7 @@ impl Place {
     /// Moves the file to the damaged ones and says where it is. `None` if another process has done that before
     /// this one got the lock.
     fn move_aside(&self, quota: u64, wait: &Wait) -> std::io::Result<Option<PathBuf>> {
-        if self.identity().is_none() || !matches!(self.try_open(quota, wait), Err(Error::DataCorruption { .. })) {
+        if self.identity().is_none() || !matches!(self.try_open(quota, true, wait), Err(Error::DataCorruption { .. })) {
             return Ok(None);
         }
         let target = self.free_target()?;
@@ -322,6 +359,7 @@ impl Place {
                 _ => {}
             }
         }
+        self.end_suspicion();
         Ok(Some(target))
     }
 
@@ -345,6 +383,10 @@ impl Place {
                 "{path} was written by a newer webstorage-server (schema {version}, this one knows {}). It was not touched; use the newer program{}.",
                 sqlite::SCHEMA_VERSION,
                 known("for")
+            ),
+            Foreign::Schema(what) => format!(
+                "{path} has been changed by another program: it has {what}. It was not touched, and nothing was read from it; take that out of it again, or move it away{}.",
+                known("to use")
             ),
             Foreign::Application => format!("{path} is another program's database. It was not touched; move it away{}.", known("to use")),
             Foreign::Origin(owner) => {
@@ -443,6 +485,22 @@ fn create_private(path: &Path) -> Result<()> {
             }
         }
         Err(error) => Err(failed(format!("{} cannot be created ({error})", path.display()))),
+    }
+}
+
+/// The file whose presence says that the database `path` is to be examined when it is next opened, because a call has met
+/// damage in it.
+fn suspicion(path: &Path) -> PathBuf {
+    path.with_extension("suspect")
+}
+
+/// Removes the note that a database is to be examined, because it was, or is gone.
+pub fn forget_suspicion(path: &Path) {
+    match fs::remove_file(suspicion(path)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::debug!(%error, path = %path.display(), "the note that a storage file is to be examined could not be removed");
+        }
+        _ => {}
     }
 }
 

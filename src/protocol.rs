@@ -28,7 +28,7 @@ pub use lifecycle::{
     CancelRequest, Capabilities, Discovered, ExecuteCommand, ExecuteCommandProvider, Experimental, Id, IllFormedStrings,
     InitializationOptions, Initialize, Initialized, ServerInfo, SetTrace, TraceValue, WebStorage,
 };
-pub use state_file::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, Progress, ProgressValue, StateFormat};
+pub use state_file::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, Progress, ProgressValue, StateFormat, Unreadable};
 pub use test_controls::{Call, CallLog, Calls, Delay, DenyPersistence, DispatchEvent, Fail, SetQuota, SimulatedError};
 
 /// A handle: one `Storage` object. Valid on the connection that opened it, until it is closed.

@@ -1,6 +1,6 @@
 //! The shed: the directory of one user's persistent storage, and the bottles in it.
 //!
-//! `bottles/` holds a database file and a lock file for each origin, `damaged/` what was found damaged and
+//! `bottles/` holds a database file and a lock file for each origin, and a note for one that is to be examined, `damaged/` what was found damaged and
 //! moved aside, and `listeners/` a lock file for each process that listens to changes. Everything is readable by its owner only.
 
 mod administration;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-pub use administration::{BottleInfo, DamagedFile, Removal};
+pub use administration::{BottleInfo, DamagedFile, Removal, salvage};
 use parking_lot::{Condvar, Mutex};
 
 use crate::bottle::Bottle;

@@ -12,6 +12,7 @@ mod journal;
 mod locks;
 mod open;
 pub mod other_programs;
+mod schema;
 mod stored;
 mod wal_index;
 
@@ -26,7 +27,7 @@ use crate::dom_string::is_wtf8;
 use crate::lock::Lock;
 use crate::wait::Wait;
 
-pub use inspect::Salvaged;
+pub use inspect::{Salvaged, SalvagedItem};
 pub use items::AreaRow;
 pub use journal::{JournalRow, ListenerRow};
 pub use locks::is_busy;
@@ -36,6 +37,9 @@ pub use wal_index::Commit;
 
 /// What is said of bytes that are no string any more.
 const BROKEN_STRING: &str = "a key or a value in it is no string any more";
+
+/// What is said of a table whose pages lead to each other in a circle, which would give rows without end.
+const OUT_OF_ORDER: &str = "rows in it are out of order";
 
 /// The oldest SQLite without a known fault that can corrupt a WAL database.
 const MINIMUM_SQLITE: i32 = 3_051_003;
@@ -167,18 +171,21 @@ impl Database {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
-    /// Looks for damage; the first finding, or `None`.
-    pub fn find_damage(&self) -> rusqlite::Result<Option<String>> {
-        let finding: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    /// Looks for damage in everything that a bottle's file has; the first finding, or `None`.
+    pub fn find_damage(&mut self, area: i64, ids: std::ops::Range<i64>) -> rusqlite::Result<Option<String>> {
+        let wait = self.wait();
+        schema::end_when_unwanted(&mut self.connection, &wait, None)?;
+        let found = self.first_problem(area, ids);
+        schema::never_end(&mut self.connection)?;
+        found
+    }
+
+    fn first_problem(&self, area: i64, ids: std::ops::Range<i64>) -> rusqlite::Result<Option<String>> {
+        let finding: String = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if finding != "ok" {
             return Ok(Some(finding));
         }
-        let mut sound = true;
-        self.each_item(i64::MIN..i64::MAX, u64::MAX, &mut |_, key, value| {
-            sound = is_wtf8(key) && is_wtf8(value);
-            sound
-        })?;
-        Ok((!sound).then(|| BROKEN_STRING.to_owned()))
+        Ok(self.wrong_rows(area, ids)?.into_iter().next())
     }
 
     /// Bytes that are to be a string. A disk can change a byte where SQLite does not notice, and a message with
@@ -187,8 +194,7 @@ impl Database {
         if self.in_memory || is_wtf8(bytes) {
             return Ok(bytes);
         }
-        let corrupt = rusqlite::ffi::Error { code: rusqlite::ErrorCode::DatabaseCorrupt, extended_code: rusqlite::ffi::SQLITE_CORRUPT };
-        Err(rusqlite::Error::SqliteFailure(corrupt, Some(BROKEN_STRING.to_owned())))
+        Err(corrupt(BROKEN_STRING))
     }
 
     fn owned_string(&self, row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
@@ -222,12 +228,41 @@ pub fn version_is_sound() -> bool {
     rusqlite::version_number() >= MINIMUM_SQLITE
 }
 
+/// The error that a database is damaged, of which SQLite knows nothing.
+pub(crate) fn corrupt(finding: impl Into<String>) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error { code: rusqlite::ErrorCode::DatabaseCorrupt, extended_code: rusqlite::ffi::SQLITE_CORRUPT };
+    rusqlite::Error::SqliteFailure(code, Some(finding.into()))
+}
+
 /// Whether the error says that the file is no sound database. A failing disk can look like this for a
 /// moment; but where it says itself that it cannot read, as in the error that SQLite calls "corrupt file system", nothing
 /// is known of the file.
+///
+/// This program writes each column with one type, every row that it reads later, and no row that breaks a
+/// constraint. Where SQLite finds something else, the file is not as it was written.
 #[must_use]
 pub fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+    use rusqlite::{Error, ErrorCode};
+    match error {
+        Error::SqliteFailure(error, _) => {
+            matches!(
+                error.code,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch
+            )
+        }
+        Error::InvalidColumnType(..)
+        | Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..)
+        | Error::QueryReturnedNoRows => true,
+        _ => false,
+    }
+}
+
+/// Whether a statement was ended because nobody waits for it any longer.
+#[must_use]
+pub fn is_interrupted(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
 /// Whether the error says that no space is left. SQLite has three codes for that: the disk is full, a write
@@ -245,9 +280,10 @@ fn blob<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row [u8]>
     Ok(row.get_ref(column)?.as_blob()?)
 }
 
-/// SQLite's integers are signed; all of ours are below 2^53, those of a damaged file are cut off.
+/// SQLite's integers are signed; all of ours are below 2^53.
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+    let number = row.get::<_, i64>(column)?;
+    u64::try_from(number).map_err(|_| corrupt(format!("a number in it that counts something is {number}")))
 }
 
 fn signed(number: u64) -> i64 {

@@ -77,7 +77,7 @@ impl Area {
                     Some(_) => imported.changed += 1,
                 }
             }
-            imported.removed = self.row.length - imported.unchanged - imported.changed;
+            imported.removed = self.row.length.saturating_sub(imported.unchanged + imported.changed);
             self.clear(database)?;
         }
         let kept = imported.unchanged + imported.changed;

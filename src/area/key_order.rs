@@ -3,10 +3,13 @@
 use super::Area;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::sqlite::Database;
+use crate::sqlite::{Database, corrupt};
 
 /// How many items a search for `key(n)` steps over before it builds an [`Index`].
 const MAX_STEPS: u64 = 8;
+
+/// What is said where items are missing.
+const MISCOUNTED: &str = "it does not have as many items as it counts";
 
 /// A place between items: `rank` items have ids below `id`. Walking through the keys moves it step by step.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +36,10 @@ impl Area {
                 Some(index) => index,
                 none => none.insert(Index::build(|push| database.item_ids(ids, push))?),
             };
-            let Some(id) = index.get(n) else { return Ok(None) };
-            database.key(id)?.map(|key| (id, key))
+            match index.get(n) {
+                Some(id) => database.key(id)?.map(|key| (id, key)),
+                None => None,
+            }
         } else if nearest == from_finger {
             let finger = self.finger;
             let steps = i64::try_from(nearest).unwrap_or(i64::MAX);
@@ -48,10 +53,9 @@ impl Area {
         } else {
             database.nth_down(ids, i64::try_from(from_end).unwrap_or(i64::MAX))?
         };
-        Ok(found.map(|(id, key)| {
-            self.finger = Finger { rank: n, id };
-            key
-        }))
+        let (id, key) = found.ok_or_else(|| corrupt(MISCOUNTED))?;
+        self.finger = Finger { rank: n, id };
+        Ok(Some(key))
     }
 
     /// Calls `f` with at most `limit` keys in key order, from the one after `after` on.
@@ -63,7 +67,8 @@ impl Area {
         Ok(database.keys(self.ids_after(database, after)?, limit, f)?)
     }
 
-    /// Calls `f` with the key and value of at most `limit` items in key order, from the one after `after` on.
+    /// Calls `f` with the key and value of at most `limit` items in key order, from the one after `after` on. Needs a
+    /// transaction, in which the area is up to date.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no item `after`; those of `f`.
@@ -75,7 +80,16 @@ impl Area {
         mut f: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
         self.write_out(database)?;
-        database.items(self.ids_after(database, after)?, limit, |_, key, value| f(key, value))
+        let mut count = 0;
+        database.items(self.ids_after(database, after)?, limit, |_, key, value| {
+            count += 1;
+            f(key, value)
+        })?;
+        // An item whose number a fault of the disk has changed can be where none is looked for.
+        if after.is_none() && count < limit && count != self.row.length {
+            return Err(Error::Sqlite(corrupt(MISCOUNTED)));
+        }
+        Ok(())
     }
 
     /// The ids of the items after the one with key `after`.

@@ -145,6 +145,9 @@ pub struct Members<'a> {
     /// What was exported.
     #[serde(borrow)]
     pub state: Option<&'a RawValue>,
+    /// What an export could not read.
+    #[serde(borrow)]
+    pub unreadable: Option<&'a RawValue>,
     /// The handle in a result or in params.
     #[serde(borrow)]
     pub storage: Option<&'a RawValue>,

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Connection, Persistence, not_open};
-use crate::area::{Area, ImportMode, Imported};
+use super::{Connection, Persistence, StorageArea, not_open};
+use crate::area::{self, Area, ImportMode, Imported};
+use crate::bottle::Bottle;
+use crate::dom_string::DomString;
 use crate::error::{Error, Result};
 use crate::frame::{Framing, encode};
 use crate::origin::Origin;
 use crate::output::Output;
-use crate::protocol::Handle;
+use crate::protocol::{Handle, Unreadable};
 use crate::session::Session;
-use crate::shed::own_files;
-use crate::sqlite::{AreaRow, Database};
+use crate::shed::{self, own_files};
+use crate::sqlite::{self, AreaRow, Database, Salvaged};
 use crate::state_file::{Items, OriginState};
+use crate::wait::Wait;
 
 /// Where imported items go.
 #[derive(Debug)]
@@ -80,17 +83,24 @@ impl Connection {
         Ok(origins)
     }
 
-    /// The items of an origin: of its persistent area, and if it has items of its session area.
+    /// The items of an origin: of its persistent area, and if it has items of its session area. Of a damaged area it is
+    /// what can be read, and what cannot is added to `unreadable`.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn origin_state(&mut self, origin: &Origin) -> Result<OriginState> {
+    pub fn origin_state(&mut self, origin: &Origin, unreadable: &mut Vec<Unreadable>) -> Result<OriginState> {
         self.end_group();
         let mut state = OriginState { origin: Some(origin.clone()), ..OriginState::default() };
         match self.existing_shed() {
             Ok(Some(shed)) if !origin.is_opaque() && shed.path(origin).exists() => {
-                let bottle = shed.open(origin, self.options.quota, &self.wait)?;
-                state.local = Some(self.read_bottle(&bottle, items)?);
+                let (items, missing) = match shed.open(origin, self.options.quota, &self.wait) {
+                    Ok(bottle) => self.readable_items(&bottle)?,
+                    // It was found damaged just now, and is read where it was moved to.
+                    Err(error @ Error::DataCorruption { moved_to: Some(_), .. }) => salvage_moved(origin, error, &self.wait)?,
+                    Err(error) => return Err(error),
+                };
+                state.local = Some(items);
+                unreadable.extend(missing);
             }
             Ok(_) | Err(Error::NotSupported(_)) => {}
             Err(error) => return Err(error),
@@ -107,13 +117,36 @@ impl Connection {
         Ok(state)
     }
 
-    /// The items of a handle's area.
+    /// The items of a bottle, or if it is damaged those that can be read.
+    fn readable_items(&mut self, bottle: &Arc<Bottle>) -> Result<(Items, Option<Unreadable>)> {
+        let (salvaged, error) = match self.read_bottle(bottle, items_or_damage)? {
+            Ok(items) => return Ok((items, None)),
+            Err(damaged) => damaged,
+        };
+        let error = bottle.lock(&self.wait)?.explain(error.into());
+        if salvaged.items.is_empty() {
+            return Err(error);
+        }
+        let (items, unreadable) = divide(bottle.origin(), salvaged, &error);
+        Ok((items, Some(unreadable)))
+    }
+
+    /// The items of a handle's area. Of a damaged one it is what can be read, and what cannot is added to `unreadable`.
     ///
     /// # Errors
     /// [`Error::InvalidState`] if the handle is not open; those of the database.
-    pub fn handle_state(&mut self, handle: Handle) -> Result<OriginState> {
+    pub fn handle_state(&mut self, handle: Handle, unreadable: &mut Vec<Unreadable>) -> Result<OriginState> {
         let (origin, persistent) = self.origin_of(handle)?;
-        let items = Some(self.read(handle, items)?);
+        let items = Some(match &self.handles.get(&handle).ok_or_else(|| not_open(handle))?.area {
+            StorageArea::Persistent(bottle) => {
+                let bottle = Arc::clone(bottle);
+                self.end_group();
+                let (items, missing) = self.readable_items(&bottle)?;
+                unreadable.extend(missing);
+                items
+            }
+            StorageArea::Session(_) => self.read(handle, items)?,
+        });
         let (local, session) = if persistent { (items, None) } else { (None, items) };
         Ok(OriginState { origin: Some(origin), local, session })
     }
@@ -127,7 +160,7 @@ impl Connection {
             return Ok((origin, true));
         }
         match self.handles.get(&handle).map(|storage| &storage.area) {
-            Some(super::StorageArea::Session(id)) => {
+            Some(StorageArea::Session(id)) => {
                 let id = *id;
                 Ok((self.session()?.origin(id)?, false))
             }
@@ -207,6 +240,43 @@ fn import_into_nothing(quota: u64, change: impl FnOnce(&mut Area, &Database) -> 
     let row = AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 };
     database.insert_area(1, "null", &row)?;
     change(&mut Area::new(1, row), &database)
+}
+
+/// What of a damaged area can be read, and how that it is damaged was noticed.
+type Damaged = (Salvaged, rusqlite::Error);
+
+/// The items of an area, or what is left of them.
+fn items_or_damage(area: &mut Area, database: &Database) -> Result<std::result::Result<Items, Damaged>> {
+    match items(area, database) {
+        Ok(items) => Ok(Ok(items)),
+        Err(Error::Sqlite(error)) if sqlite::is_damage(&error) => {
+            let salvaged = database.salvage(area.id(), area::ids(area.id()));
+            Ok(Err((salvaged, error)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What can be read of an origin's file that `error` says was moved aside.
+fn salvage_moved(origin: &Origin, error: Error, wait: &Wait) -> Result<(Items, Option<Unreadable>)> {
+    let Error::DataCorruption { moved_to: Some(path), .. } = &error else { return Err(error) };
+    let Ok(salvaged) = shed::salvage(path, wait) else { return Err(error) };
+    let (items, unreadable) = divide(origin, salvaged, &error);
+    Ok((items, Some(unreadable)))
+}
+
+/// Tells the items that are as they were written from the others.
+fn divide(origin: &Origin, salvaged: Salvaged, problem: &Error) -> (Items, Unreadable) {
+    /// Keys that are named.
+    const MAX_KEYS: usize = 100;
+    let (whole, broken): (Vec<_>, Vec<_>) = salvaged.items.into_iter().partition(|item| item.is_whole);
+    let unreadable = Unreadable {
+        origin: origin.to_string(),
+        problem: problem.to_string(),
+        items: salvaged.counted.map(|counted| counted.saturating_sub(whole.len() as u64)),
+        keys: broken.into_iter().take(MAX_KEYS).map(|item| DomString::from_wtf8(item.key)).collect(),
+    };
+    (whole.into_iter().map(|item| (item.key, item.value)).collect(), unreadable)
 }
 
 fn items(area: &mut Area, database: &Database) -> Result<Items> {

@@ -99,10 +99,10 @@ pub(super) fn check(connection: &mut Connection, params: OfOrigin<'_>) -> Result
 }
 
 pub(super) fn salvage(connection: &mut Connection, params: Salvage<'_>) -> Result<Plain<SalvageResult<'static>>> {
-    let salvaged = connection.shed()?.salvage(&params.file)?;
+    let salvaged = connection.shed()?.salvage(&params.file, &connection.wait)?;
     let items = salvaged.items.into_iter();
     Ok(Plain(SalvageResult {
         complete: salvaged.complete,
-        items: items.map(|(key, value)| Item { key: DomString::from_wtf8(key), value: DomString::from_wtf8(value) }).collect(),
+        items: items.map(|item| Item { key: DomString::from_wtf8(item.key), value: DomString::from_wtf8(item.value) }).collect(),
     }))
 }

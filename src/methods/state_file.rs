@@ -14,10 +14,10 @@ use crate::dom_string::IllFormed;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::place::with_suffix;
-use crate::protocol::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, StateFormat};
+use crate::protocol::{Export, Exported, Import, ImportInto, ImportResult, ImportedArea, StateFormat, Unreadable};
 use crate::reply::Plain;
 use crate::shed::own_files::follow_links;
-use crate::sqlite::other_programs;
+use crate::sqlite::{is_interrupted, other_programs};
 use crate::state_file::{self, Items, OriginState, Source, State};
 
 /// The most bytes that are read of a file.
@@ -29,7 +29,8 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
         connection.require_not_own(std::slice::from_ref(path))?;
         require_no_database(path)?;
     }
-    let states = states(connection, &params)?;
+    let mut unreadable = Vec::new();
+    let states = states(connection, &params, &mut unreadable)?;
     let count = |of: fn(&OriginState) -> Option<&Items>| {
         let found: Vec<usize> = states.iter().filter_map(of).map(Vec::len).collect();
         (found.len() as u64, found.iter().sum::<usize>() as u64)
@@ -63,18 +64,18 @@ pub(super) fn export(connection: &mut Connection, params: Export<'_>) -> Result<
     progress(connection, params.work_done_token, "end", format_args!("{items} items"));
     if let Some(path) = path {
         write_private(&path, text.as_bytes())?;
-        return Ok(Plain(Exported { state: None, path: params.path.map(Cow::into_owned), areas, items }));
+        return Ok(Plain(Exported { state: None, path: params.path.map(Cow::into_owned), areas, items, unreadable }));
     }
     let state = RawValue::from_string(text).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Plain(Exported { state: Some(state), path: None, areas, items }))
+    Ok(Plain(Exported { state: Some(state), path: None, areas, items, unreadable }))
 }
 
 /// Gathers what is to be exported, each origin once.
-fn states(connection: &mut Connection, params: &Export<'_>) -> Result<Vec<OriginState>> {
+fn states(connection: &mut Connection, params: &Export<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<OriginState>> {
     progress(connection, params.work_done_token, "begin", format_args!(""));
     let mut states: Vec<OriginState> = Vec::new();
     for handle in params.storages.iter().flatten() {
-        let new = connection.handle_state(*handle)?;
+        let new = connection.handle_state(*handle, unreadable)?;
         match states.iter_mut().find(|state| state.origin == new.origin) {
             None => states.push(new),
             Some(state) if state.local.is_none() && new.local.is_some() => state.local = new.local,
@@ -99,7 +100,7 @@ fn states(connection: &mut Connection, params: &Export<'_>) -> Result<Vec<Origin
         (None, None) => connection.known_origins().map_err(advise)?,
     };
     for origin in origins {
-        let new = connection.origin_state(&origin).map_err(advise)?;
+        let new = connection.origin_state(&origin, unreadable).map_err(advise)?;
         progress(connection, params.work_done_token, "report", format_args!("{origin}"));
         match states.iter_mut().find(|state| state.origin == new.origin) {
             None => states.push(new),
@@ -208,8 +209,9 @@ fn read_file(connection: &Connection, path: &Path, format: Option<StateFormat>) 
     let mut start = [0; DATABASE.len()];
     let length = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|error| no_file(path, &error))?;
     if start[..length] == *DATABASE {
-        let read = other_programs::read_items(path, &connection.wait)
-            .map_err(|error| Error::param("path", format_args!("{}: {error}", path.display())))?;
+        let read = other_programs::read_items(path, &connection.wait).map_err(|error| {
+            if is_interrupted(&error) { Error::Cancelled } else { Error::param("path", format_args!("{}: {error}", path.display())) }
+        })?;
         let items = read.map_err(|why| Error::param("path", format_args!("{}: {why}", path.display())))?;
         return Ok(State { origins: vec![OriginState { local: Some(items), ..OriginState::default() }], others: Vec::new() });
     }

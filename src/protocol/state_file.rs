@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Handle;
+use crate::dom_string::DomString;
 
 /// The form of a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
@@ -66,6 +67,24 @@ pub struct Exported {
     pub areas: u64,
     /// The number of items.
     pub items: u64,
+    /// The origins whose persistent areas are damaged, so that the state has only those of their items that could be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// What an export could not read of one persistent area.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Unreadable {
+    /// The origin.
+    pub origin: String,
+    /// What is damaged, and where its file is now.
+    pub problem: String,
+    /// The number of items that are missing, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
+    /// Keys of missing items that can be read, not more than 100.
+    pub keys: Vec<DomString<'static>>,
 }
 
 /// What becomes of the items that an area has before an import.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Shed;
+use crate::area;
 use crate::bottle::AREA;
 use crate::error::{Error, Result};
 use crate::lock::{Lock, NoLock};
 use crate::origin::Origin;
-use crate::place::{Place, require_directory, with_suffix};
-use crate::sqlite::{AreaRow, Database, Salvaged};
+use crate::place::{Place, forget_suspicion, require_directory, with_suffix};
+use crate::sqlite::{self, AreaRow, Database, Salvaged};
 use crate::wait::Wait;
 
 /// What is appended to the name of a bottle for each of its files.
@@ -107,7 +108,7 @@ impl Shed {
             return Ok(None);
         }
         let place = self.place(path, origin.clone(), Arc::default(), wait)?;
-        match inspect(&place, wait, |database| database.problems(AREA, crate::area::ids(AREA))) {
+        match inspect(&place, wait, |database| database.problems(origin.as_str(), AREA, area::ids(AREA))) {
             Ok(problems) => Ok(Some(problems)),
             Err(Error::DataCorruption { message, .. }) => Ok(Some(vec![message])),
             Err(other) => Err(other),
@@ -148,6 +149,7 @@ impl Shed {
                 _ => {}
             }
         }
+        forget_suspicion(&path);
         Ok(removed)
     }
 
@@ -163,9 +165,10 @@ impl Shed {
             let entry = entry.map_err(|error| unreadable(&self.damaged_dir, &error))?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let wanted = stem.as_ref().is_none_or(|stem| name.starts_with(stem));
-            if wanted && Path::new(&name).extension().is_some_and(|extension| extension == "sqlite") {
-                let size = entry.metadata().map_or(0, |metadata| metadata.len());
-                files.push(DamagedFile { path: entry.path(), name, size });
+            let is_database = wanted && Path::new(&name).extension().is_some_and(|extension| extension == "sqlite");
+            // What is no file, a pipe say, was not moved here.
+            if is_database && let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) {
+                files.push(DamagedFile { path: entry.path(), name, size: metadata.len() });
             }
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -176,44 +179,52 @@ impl Shed {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such file; [`Error::DataCorruption`] if nothing in it can be read.
-    pub fn salvage(&self, name: &str) -> Result<Salvaged> {
+    pub fn salvage(&self, name: &str, wait: &Wait) -> Result<Salvaged> {
         let file =
             self.damaged_files(None)?.into_iter().find(|file| file.name == name).ok_or_else(|| {
                 Error::NotFound(format!("file: there is no damaged file {name:?}; storage/check lists those of an origin"))
             })?;
-        let read = Database::open_damaged(&file.path).map(|database| database.salvage());
-        let salvaged = match read {
-            Ok(salvaged) if salvaged.complete || !salvaged.items.is_empty() => return Ok(salvaged),
-            _ => Database::salvage_without_first_page(&file.path).map_err(|error| unreadable(&file.path, &error))?,
-        };
-        if salvaged.items.is_empty() {
-            return Err(Error::DataCorruption {
-                message: format!("Nothing can be read out of {}; it was left as it is.", file.path.display()),
-                path: file.path,
-                moved_to: None,
-            });
-        }
-        Ok(salvaged)
+        salvage(&file.path, wait)
     }
 }
 
+/// Reads what is readable out of a damaged file.
+///
+/// # Errors
+/// [`Error::DataCorruption`] if nothing in it can be read.
+pub fn salvage(path: &Path, wait: &Wait) -> Result<Salvaged> {
+    let damaged = |error: std::io::Error| unreadable(path, &error);
+    let read = Database::open_damaged(path, wait).map_err(damaged)?.map(|database| database.salvage(AREA, area::ids(AREA)));
+    let salvaged = match read {
+        Some(salvaged) if salvaged.complete || !salvaged.items.is_empty() => salvaged,
+        _ => Database::salvage_without_first_page(path, AREA, area::ids(AREA), wait).map_err(damaged)?,
+    };
+    if salvaged.items.is_empty() && !salvaged.complete {
+        return Err(Error::DataCorruption {
+            message: format!("Nothing can be read out of {}; it was left as it is.", path.display()),
+            path: path.to_owned(),
+            moved_to: None,
+        });
+    }
+    Ok(salvaged)
+}
+
 /// Looks into the database of a place. Nobody has a handle on it for that, which could be closed and opened again.
-fn inspect<T>(place: &Place, wait: &Wait, look: impl FnOnce(&Database) -> rusqlite::Result<T>) -> Result<T> {
+fn inspect<T>(place: &Place, wait: &Wait, look: impl FnOnce(&mut Database) -> rusqlite::Result<T>) -> Result<T> {
     place.require_content()?;
     let looked = Database::inspect(place.path(), place.lock(), wait).and_then(|database| match database {
-        Ok(database) => look(&database).map(Ok),
+        Ok(mut database) => look(&mut database).map(Ok),
         Err(foreign) => Ok(Err(foreign)),
     });
     match looked {
         Ok(Ok(content)) => Ok(content),
         Ok(Err(foreign)) => Err(place.refuse(&foreign)),
-        Err(error) => Err(match place.explain(&error, wait) {
-            Error::DataCorruption { path, moved_to, .. } => {
-                let message = format!("{} is damaged ({error}). It was left as it is.", path.display());
-                Error::DataCorruption { message, path, moved_to }
-            }
-            other => other,
+        Err(error) if sqlite::is_damage(&error) => Err(Error::DataCorruption {
+            message: format!("{} is damaged ({error}). It was left as it is.", place.path().display()),
+            path: place.path().to_owned(),
+            moved_to: None,
         }),
+        Err(error) => Err(place.explain(&error, wait)),
     }
 }
 

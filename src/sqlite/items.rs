@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
 use super::stored::{LARGE, Stored};
-use super::{Database, blob, signed, unsigned};
+use super::{Database, OUT_OF_ORDER, blob, corrupt, signed, unsigned};
 
 /// A row of the table `area`: what is known of an area without looking at its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct AreaRow {
     pub sequence: u64,
 }
 
+/// No number that counts something here gets beyond this.
+const MAX_COUNT: u64 = 1 << 53;
+
 /// Is shown the id, the key and the value of an item, and says whether it wants to see the next one.
 type Visit<'f> = dyn FnMut(i64, &[u8], &[u8]) -> bool + 'f;
 
@@ -28,13 +31,17 @@ impl Database {
     /// Reads an area's row.
     pub fn area(&self, area: i64) -> rusqlite::Result<AreaRow> {
         self.prepare("SELECT quota, usage, length, next, sequence FROM area WHERE id = ?1")?.query_row([area], |row| {
-            Ok(AreaRow {
+            let row = AreaRow {
                 quota: unsigned(row, 0)?,
                 usage: unsigned(row, 1)?,
                 length: unsigned(row, 2)?,
                 next: unsigned(row, 3)?,
                 sequence: unsigned(row, 4)?,
-            })
+            };
+            // Each item has had an ordinal of its own, and only one can have no bytes.
+            let greatest = row.usage.max(row.next).max(row.sequence);
+            let is_sound = row.length <= row.next && row.length <= row.usage / 2 + 1 && greatest <= MAX_COUNT;
+            if is_sound { Ok(row) } else { Err(corrupt("the counters of its area cannot be true")) }
         })
     }
 
@@ -155,8 +162,13 @@ impl Database {
     pub(super) fn each_item(&self, ids: std::ops::Range<i64>, limit: u64, f: &mut Visit<'_>) -> rusqlite::Result<()> {
         let mut statement = self.prepare("SELECT id, key, value FROM item WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
         let mut rows = statement.query(params![ids.start, ids.end, signed(limit)])?;
+        let mut last = i64::MIN;
         while let Some(row) = rows.next()? {
-            if !f(row.get(0)?, blob(row, 1)?, blob(row, 2)?) {
+            let id = row.get(0)?;
+            if id <= std::mem::replace(&mut last, id) {
+                return Err(corrupt(OUT_OF_ORDER));
+            }
+            if !f(id, blob(row, 1)?, blob(row, 2)?) {
                 break;
             }
         }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::locks::is_busy;
-use super::{AreaRow, Database, Durability};
+use super::{AreaRow, Database, Durability, corrupt, schema};
 use crate::lock::Lock;
+use crate::origin::Origin;
 use crate::wait::Wait;
 
 /// The schema that this program writes; [`SCHEMA_VERSION`] is its version.
@@ -34,6 +35,8 @@ pub enum Foreign {
     NewerSchema(i32),
     /// Another program wrote it.
     Application,
+    /// Another program has put this into it.
+    Schema(String),
     /// It is another origin's.
     Origin(String),
 }
@@ -46,6 +49,7 @@ impl Database {
     pub fn open_memory() -> rusqlite::Result<Self> {
         let database = Database { in_memory: true, ..Database::of(Connection::open_in_memory()?) };
         database.harden()?;
+        database.set_cache_size()?;
         database.connection.execute_batch(SCHEMA)?;
         Ok(database)
     }
@@ -75,8 +79,23 @@ impl Database {
         database.note_commits()?;
         database.migrate(origin, quota)?;
         // Another origin's file under this name can only have been put there by hand.
-        let owner = database.connection.query_row("SELECT origin FROM area WHERE id = 1", [], |row| row.get::<_, String>(0))?;
-        Ok(if owner == origin { Ok(database) } else { Err(Foreign::Origin(owner)) })
+        let owner = database.owner()?;
+        if owner == origin {
+            // What its counters say is looked at now, because every call relies on them.
+            database.area(1)?;
+            // SQLite writes to no file with a version of its format that it does not know.
+            let may_write = rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+            if may_write && database.connection.is_readonly(MAIN_DB)? {
+                return Err(corrupt("its header has a version of SQLite's format that there is none of"));
+            }
+            return Ok(Ok(database));
+        }
+        // What is no origin is none that this program has written.
+        if Origin::parse(&owner).is_ok_and(|origin| origin.as_str() == owner) {
+            Ok(Err(Foreign::Origin(owner)))
+        } else {
+            Err(corrupt(format!("the origin in it is {:?}", owner.chars().take(60).collect::<String>())))
+        }
     }
 
     /// Opens a file that another connection of this process has opened with [`Database::open_file`], for
@@ -134,27 +153,31 @@ impl Database {
     /// Settings that take rights away from the SQL of a file that somebody else may have written.
     pub(super) fn harden(&self) -> rusqlite::Result<()> {
         self.connection.set_prepared_statement_cache_capacity(64);
-        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-        self.connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;")
+        if !self.in_memory {
+            schema::confine(&self.connection)?;
+        }
+        // None of these makes SQLite read the schema.
+        self.connection.execute_batch("PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;")
     }
 
-    /// Looks who wrote the file, without writing to it. All is read in one transaction, because another process
-    /// may be creating the schema.
-    pub(super) fn find_foreign(&self) -> rusqlite::Result<Option<Foreign>> {
-        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+    fn set_cache_size(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("PRAGMA cache_size=-16384;")
+    }
+
+    /// Looks who wrote the file, and lets nothing of it run. The file is given some time for that, but not more than for a lock.
+    pub(super) fn find_foreign(&mut self) -> rusqlite::Result<Option<Foreign>> {
+        let wait = self.wait();
+        schema::end_when_unwanted(&mut self.connection, &wait, Some(wait.limit()))?;
         self.begin_read()?;
-        let version = number("PRAGMA user_version")?;
-        let application = number("PRAGMA application_id")?;
-        let tables = number("SELECT count(*) FROM sqlite_schema")?;
-        self.commit()?;
-        Ok(if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
-            Some(Foreign::Application)
-        } else if version > SCHEMA_VERSION {
-            Some(Foreign::NewerSchema(version))
-        } else {
-            None
-        })
+        let found = schema::find_foreign(&self.connection);
+        self.rollback();
+        if let Some(foreign) = found? {
+            return Ok(Some(foreign));
+        }
+        schema::allow_long_rows(&self.connection)?;
+        self.set_cache_size()?;
+        schema::never_end(&mut self.connection)?;
+        Ok(None)
     }
 
     /// Two processes that switch a new file to WAL mode at the same time get "database is locked" without the
@@ -178,6 +201,11 @@ impl Database {
         }
     }
 
+    /// Notes in the header whose database this is, and the version of its schema.
+    pub(super) fn mark_as_ours(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"))
+    }
+
     /// Creates the schema in an empty file.
     fn migrate(&self, origin: &str, quota: u64) -> rusqlite::Result<()> {
         let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0));
@@ -189,7 +217,7 @@ impl Database {
             // Another process may have created it while this one waited for the lock.
             if version(&self.connection)? != SCHEMA_VERSION {
                 self.connection.execute_batch(SCHEMA)?;
-                self.connection.execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"))?;
+                self.mark_as_ours()?;
                 self.insert_area(1, origin, &AreaRow { quota, usage: 0, length: 0, next: 0, sequence: 0 })?;
             }
             self.commit()

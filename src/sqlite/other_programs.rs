@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use super::{corrupt, schema};
 use crate::dom_string::{DomString, from_utf16le};
 use crate::state_file::Items;
 use crate::wait::Wait;
@@ -71,9 +72,13 @@ pub fn read_items(path: &Path, wait: &Wait) -> rusqlite::Result<Result<Items, St
     let connection = open(path, wait)?;
     // What is looked at and what is read are of one moment.
     connection.execute_batch("BEGIN")?;
-    let program = match recognise(&connection)? {
-        Ok(program) => program,
-        Err(why) => return Ok(Err(why)),
+    let program = match recognise(&connection) {
+        // No program that keeps web storage declares so much.
+        Err(error) if schema::is_beyond_limits(&error) => return Ok(Err(NEITHER.to_owned())),
+        recognised => match recognised? {
+            Ok(program) => program,
+            Err(why) => return Ok(Err(why)),
+        },
     };
     read(&connection, program)
 }
@@ -83,9 +88,11 @@ fn open(path: &Path, wait: &Wait) -> rusqlite::Result<Connection> {
     // recovered that would also change the database, which is left to its program.
     let access = if is_at_rest(path) { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    let wait = wait.clone();
-    connection.busy_handler(Some(move |_attempts| super::locks::wait_for_lock(&wait)))?;
-    connection.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0;")?;
+    let busy = wait.clone();
+    connection.busy_handler(Some(move |_attempts| super::locks::wait_for_lock(&busy)))?;
+    schema::confine(&connection)?;
+    schema::end_when_unwanted(&mut connection, wait, None)?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;")?;
     Ok(connection)
 }
 
@@ -161,6 +168,10 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
 /// Reads the items, each exactly as the program keeps it.
 fn read(connection: &Connection, program: &Program) -> rusqlite::Result<Result<Items, String>> {
     let table = program.table;
+    schema::allow_long_rows(connection)?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let size = number("PRAGMA page_size")?.saturating_mul(number("PRAGMA page_count")?);
+    let mut left = usize::try_from(size).unwrap_or(0);
     // Both programs list the keys by their index: Node's by the bytes of UTF-16, Deno's by those of UTF-8.
     let mut statement = connection.prepare(&format!("SELECT rowid, key, value FROM {table} ORDER BY key"))?;
     let mut rows = statement.query([])?;
@@ -169,6 +180,9 @@ fn read(connection: &Connection, program: &Program) -> rusqlite::Result<Result<I
     while let Some(row) = rows.next()? {
         let number: i64 = row.get(0)?;
         let (key, value) = (row.get_ref(1)?, row.get_ref(2)?);
+        // Pages that lead to each other in a circle would give more than the file has.
+        let bytes = [key, value].iter().filter_map(|column| column.as_bytes().ok()).map(<[u8]>::len).sum::<usize>();
+        left = left.checked_sub(bytes + 1).ok_or_else(|| corrupt("it has more items than there is room for in it"))?;
         let refuse = |why: String| Ok(Err(format!("row {number} of {table}: {why}")));
         let Some(decoded) = (program.decode)(key) else {
             return refuse(format!("the key is {}, and not {}", shown(key), program.kind));

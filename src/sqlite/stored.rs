@@ -2,9 +2,9 @@
 //! and parameters of statements SQLite copies them three times more.
 
 use rusqlite::blob::{Blob, ZeroBlob};
-use rusqlite::{CachedStatement, MAIN_DB, params};
+use rusqlite::{CachedStatement, ErrorCode, MAIN_DB, params};
 
-use super::Database;
+use super::{Database, corrupt};
 
 /// Bytes from which on a value is large. Opening one costs as much as copying this many bytes a few times.
 pub(super) const LARGE: u32 = 32 << 10;
@@ -81,7 +81,11 @@ impl Database {
 
     /// The place of an item's value.
     pub(super) fn open_value(&self, id: i64, read_only: bool) -> rusqlite::Result<Blob<'_>> {
-        self.connection.blob_open(MAIN_DB, "item", "value", id, read_only)
+        self.connection.blob_open(MAIN_DB, "item", "value", id, read_only).map_err(|error| match error.sqlite_error_code() {
+            // The item was found just now, so it is the type of its value that is wrong.
+            Some(ErrorCode::Unknown) => corrupt(error.to_string()),
+            _ => error,
+        })
     }
 
     /// Whether the value of an item is `value`. Reads no further than to the first difference.
@@ -140,7 +144,8 @@ impl ItemWriter<'_> {
         if !is_large(value) {
             return update.execute(params![id, value]).map(drop);
         }
-        let has_length = database.open_value(id, true)?.len() == value.len();
+        // Of a value of another type no place can be had, but it can be replaced.
+        let has_length = database.open_value(id, true).is_ok_and(|old| old.len() == value.len());
         let resized = if has_length { Ok(1) } else { update.execute(params![id, ZeroBlob(value.len() as u64)]) };
         database.fill(id, value, resized)
     }

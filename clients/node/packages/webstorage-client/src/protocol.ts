@@ -150,6 +150,20 @@ export interface Exported {
   areas: number;
   /** The number of items. */
   items: number;
+  /** The origins whose persistent areas are damaged, so that the state has only those of their items that could be read. */
+  unreadable?: Unreadable[];
+}
+
+/** What an export could not read of one persistent area. */
+export interface Unreadable {
+  /** The origin. */
+  origin: string;
+  /** What is damaged, and where its file is now. */
+  problem: string;
+  /** The number of items that are missing, as far as it is known. */
+  items?: number | null;
+  /** Keys of missing items that can be read, not more than 100. */
+  keys: DOMString[];
 }
 
 /** What becomes of the items that an area has before an import. */
