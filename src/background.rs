@@ -13,7 +13,7 @@ use crate::transport::Connections;
 ///
 /// # Errors
 /// When the operating system gives no thread or no signals.
-pub fn start(connections: Arc<Connections>, at_end: impl Fn() + Send + 'static) -> std::io::Result<UnboundedSender<i32>> {
+pub fn start(connections: Arc<Connections>) -> std::io::Result<UnboundedSender<i32>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, processes) = unbounded_channel();
     // The signals must be ours before the first call is read.
@@ -24,12 +24,10 @@ pub fn start(connections: Arc<Connections>, at_end: impl Fn() + Send + 'static) 
     let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     drop(guard);
     std::thread::Builder::new().name("background".to_owned()).spawn(move || {
-        runtime.block_on(async move {
-            let _file_size = file_size;
-            wait_for_end(terminate, interrupt, hang_up, processes).await;
-        });
+        let _file_size = file_size;
+        runtime.block_on(wait_for_end(terminate, interrupt, hang_up, processes, &connections));
         connections.stop();
-        at_end();
+        connections.remove_socket();
         std::process::exit(0);
     })?;
     Ok(sender)
@@ -40,6 +38,7 @@ async fn wait_for_end(
     mut interrupt: tokio::signal::unix::Signal,
     mut hang_up: tokio::signal::unix::Signal,
     mut processes: UnboundedReceiver<i32>,
+    connections: &Arc<Connections>,
 ) {
     let (ended, mut any_ended) = unbounded_channel();
     loop {
@@ -49,10 +48,13 @@ async fn wait_for_end(
             _ = hang_up.recv() => break tracing::info!("ends on SIGHUP"),
             Some(()) = any_ended.recv() => break tracing::info!("ends because the client's process has ended"),
             Some(process) = processes.recv() => {
-                let ended = ended.clone();
+                let (ended, connections) = (ended.clone(), Arc::clone(connections));
                 let watching = std::thread::Builder::new().name("process watch".to_owned()).spawn(move || {
-                    if wait_for_process(process) && ended.send(()).is_err() {
-                        tracing::debug!("the server is ending already");
+                    if wait_for_process(process) {
+                        connections.read_out();
+                        if ended.send(()).is_err() {
+                            tracing::debug!("the server is ending already");
+                        }
                     }
                 });
                 if let Err(error) = watching {

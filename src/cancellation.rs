@@ -5,6 +5,7 @@
 //! that is being handled, which stay where they are and are handled when it is their turn. A call that was
 //! cancelled while another waited is refused when it begins.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,14 @@ struct Behind {
     looked: Instant,
 }
 
+/// The same text for all ways of writing one number as an id.
+fn canonical(id: &str) -> Cow<'_, str> {
+    if id.starts_with('"') {
+        return Cow::Borrowed(id);
+    }
+    params::as_integer(id).map_or(Cow::Borrowed(id), Cow::Owned)
+}
+
 impl Calls {
     /// The calls that come from `input` through `decoder`.
     #[must_use]
@@ -63,7 +72,7 @@ impl Calls {
             cancelled.remove(current);
         }
         current.clear();
-        current.push_str(id.unwrap_or_default());
+        current.push_str(&canonical(id.unwrap_or_default()));
         !cancelled.is_empty() && cancelled.contains(current)
     }
 
@@ -131,13 +140,13 @@ impl State {
     fn note(&mut self, message: &Message<'_>, behind: &mut HashSet<String>) {
         match message {
             Message::Call { id, .. } => {
-                behind.insert((*id).to_owned());
+                behind.insert(canonical(id).into_owned());
             }
             Message::Notification { method, params } if method == "$/cancelRequest" => {
                 if let Ok(cancel) = params::parse::<CancelRequest<'_>>(*params) {
-                    let id = cancel.id.0.get();
+                    let id = &*canonical(cancel.id.0.get());
                     // A call that is sent after the cancellation of its id is another one.
-                    if id == self.current || behind.contains(id) || self.batch.iter().any(|member| member == id) {
+                    if id == self.current || behind.contains(id) || self.batch.iter().any(|member| canonical(member) == id) {
                         self.cancelled.insert(id.to_owned());
                     }
                 }

@@ -228,17 +228,7 @@ fn run(flags: &Flags) -> Result<End, Box<dyn std::error::Error>> {
         );
     }
     let connections = Arc::new(Connections::default());
-    let socket = match &transport {
-        Transport::Listen(path) => Some(path.clone()),
-        _ => None,
-    };
-    let processes = background::start(Arc::clone(&connections), move || {
-        if let Some(socket) = &socket
-            && let Err(error) = std::fs::remove_file(socket)
-        {
-            tracing::debug!(%error, "the socket could not be removed");
-        }
-    })?;
+    let processes = background::start(Arc::clone(&connections))?;
     if let Some(process) = flags.client_process_id {
         processes.send(process)?;
     }

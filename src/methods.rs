@@ -59,7 +59,8 @@ macro_rules! method {
                     };
                     context.lock().answer(id, |connection| {
                         connection.begin_call($name, params::field_names::<$params>, given.as_str())?;
-                        $handler(connection, params::parse::<$params>(given.as_str())?)
+                        let mut whole = None;
+                        $handler(connection, params::parse::<$params>(given.as_str()).or_else(|error| params::parse_written_whole(given.as_str(), &mut whole, error))?)
                     });
                     // The reply is written already; jsonrpsee has nothing to add.
                     MethodResponse::notification()

@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -17,11 +18,15 @@ use crate::wire_log::{Direction, WireLog};
 /// Bytes that may wait for a slow reader before the dispatcher waits with them, and so stops reading calls.
 const MAX_BACKLOG: usize = 16 << 20;
 
-/// Bytes that may wait for a slow reader before notifications are dropped.
+/// Bytes that may wait for a slow reader before notifications are dropped, if since the reader last took something as
+/// many bytes of notifications have come, the largest aside: a reader at work is not punished for one large message.
 const MAX_NOTIFICATION_BACKLOG: usize = 1 << 20;
 
 /// Bytes the writer thread hands to the system at a time.
 const WRITE_SIZE: usize = 256 << 10;
+
+/// Bytes that the reader has taken when it counts as reading.
+const TAKEN_SIZE: usize = 64 << 10;
 
 /// For how long a reader may pause before what it has not read goes to the backlog.
 const READER_TIME: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
@@ -40,6 +45,8 @@ struct Shared {
     connection: u64,
     wire_log: Option<Arc<WireLog>>,
     state: Mutex<State>,
+    /// How often the reader has taken something from the backlog.
+    taken: AtomicU64,
     changed: Condvar,
 }
 
@@ -55,6 +62,17 @@ struct State {
     no_wait: NoWait,
     failed: Option<std::io::ErrorKind>,
     dropped: bool,
+    /// The notifications since the reader last took something.
+    untaken: Untaken,
+}
+
+/// Notifications that have come since the reader last took something.
+#[derive(Clone, Copy, Default)]
+struct Untaken {
+    /// What [`Shared::taken`] was then.
+    taken: u64,
+    bytes: usize,
+    largest: usize,
 }
 
 /// How to write what fits now without waiting.
@@ -84,7 +102,16 @@ impl Output {
     /// Writes to `fd`, the output of connection number `connection`.
     #[must_use]
     pub fn new(fd: OwnedFd, connection: u64, wire_log: Option<Arc<WireLog>>) -> Self {
-        Output { shared: Arc::new(Shared { fd, connection, wire_log, state: Mutex::default(), changed: Condvar::new() }) }
+        Output {
+            shared: Arc::new(Shared {
+                fd,
+                connection,
+                wire_log,
+                state: Mutex::default(),
+                taken: AtomicU64::new(0),
+                changed: Condvar::new(),
+            }),
+        }
     }
 
     /// Writes whole messages. Waits only while more than the bound of bytes wait for the reader.
@@ -107,10 +134,18 @@ impl Output {
     /// [`Closed`] if nothing can be written any more.
     pub fn try_send(&self, framing: Framing, messages: &[u8], key: u64, notice: impl FnOnce() -> Vec<u8>) -> Result<(), Closed> {
         let mut state = self.shared.state.lock();
-        if state.backlog.len() > MAX_NOTIFICATION_BACKLOG || state.notices.contains_key(&key) {
+        let taken = self.shared.taken.load(Ordering::Relaxed);
+        if state.untaken.taken != taken || state.backlog.is_empty() {
+            state.untaken = Untaken { taken, ..Untaken::default() };
+        }
+        let Untaken { bytes, largest, .. } = state.untaken;
+        let is_unread = state.backlog.len() > MAX_NOTIFICATION_BACKLOG && bytes - largest > MAX_NOTIFICATION_BACKLOG;
+        if is_unread || state.backlog.len() > MAX_BACKLOG || state.notices.contains_key(&key) {
             state.notices.insert(key, (framing, notice()));
             return state.failed.map_or(Ok(()), |kind| Err(Closed(kind)));
         }
+        state.untaken.bytes += messages.len();
+        state.untaken.largest = largest.max(messages.len());
         self.log(framing, messages);
         // Whoever has made the change waits for this, so a reader at work gets no time of theirs.
         self.write(&mut state, messages, Duration::ZERO)
@@ -131,6 +166,23 @@ impl Output {
                 return;
             }
             self.shared.changed.wait_for(&mut state, wait);
+        }
+    }
+
+    /// Waits until everything was written, as long as the reader takes something within each `patience`. After that
+    /// what is left is given up, and [`Output::failure`] says so.
+    pub fn drain_while_read(&self, patience: Duration) {
+        let mut state = self.shared.state.lock();
+        let (mut taken, mut since) = (self.shared.taken.load(Ordering::Relaxed), Instant::now());
+        while (!state.backlog.is_empty() || state.writing) && state.failed.is_none() {
+            let now = self.shared.taken.load(Ordering::Relaxed);
+            if now != taken {
+                (taken, since) = (now, Instant::now());
+            } else if since.elapsed() >= patience {
+                state.failed = Some(std::io::ErrorKind::TimedOut);
+                return;
+            }
+            self.shared.changed.wait_for(&mut state, patience.min(Duration::from_secs(1)));
         }
     }
 
@@ -248,7 +300,11 @@ impl Shared {
             }
             state.writing = true;
             drop(state);
-            let written = write_all(&self.fd, &chunk);
+            let written = chunk.chunks(TAKEN_SIZE).try_for_each(|part| {
+                write_all(&self.fd, part)?;
+                self.taken.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            });
             state = self.state.lock();
             state.writing = false;
             if state.backlog.is_empty() {
@@ -257,7 +313,7 @@ impl Shared {
                     state.backlog.extend(notice);
                 }
             }
-            if let Err(error) = written {
+            if let Err::<(), rustix::io::Errno>(error) = written {
                 state.failed = Some(std::io::Error::from(error).kind());
                 state.backlog.clear();
             }

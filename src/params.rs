@@ -14,6 +14,76 @@ pub fn parse<'a, P: Deserialize<'a>>(text: Option<&'a str>) -> Result<P> {
     serde_json::from_str(text).map_err(|error| explain(text, &error, field_names::<P>()))
 }
 
+/// Parses params that [`parse`] has refused with `error` again, with whole numbers written as integers: JSON Schema's
+/// `integer` is any number without a fraction, such as `1.0` and `1e0`. `whole` keeps the text that is parsed.
+///
+/// # Errors
+/// Those of [`parse`].
+#[cold]
+pub fn parse_written_whole<'a, P: Deserialize<'a>>(text: Option<&str>, whole: &'a mut Option<String>, error: Error) -> Result<P> {
+    match text.and_then(with_whole_numbers) {
+        Some(text) => parse(Some(whole.insert(text))),
+        None => Err(error),
+    }
+}
+
+/// A JSON text with its whole numbers written as integers; `None` if they are.
+fn with_whole_numbers(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_of_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let end = at + bytes[at..].iter().take_while(|byte| is_of_number(byte)).count();
+                if let Some(whole) = as_integer(&text[at..end]) {
+                    out.push_str(&text[copied..at]);
+                    out.push_str(&whole);
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    (copied > 0).then(|| out + &text[copied..])
+}
+
+/// A JSON number that is whole but not written as an integer, as an integer of at most twenty digits.
+#[must_use]
+pub fn as_integer(number: &str) -> Option<String> {
+    let (sign, rest) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    if !rest.contains(['.', 'e', 'E']) && number != "-0" {
+        return None;
+    }
+    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (rest, 0),
+    };
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [before, after].concat();
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    if significant.is_empty() {
+        return (!digits.is_empty()).then(|| "0".to_owned());
+    }
+    let leading = digits.len() - digits.trim_start_matches('0').len();
+    // How many digits are before the point.
+    let point = i64::try_from(before.len()).ok()?.checked_add(exponent)?.checked_sub(i64::try_from(leading).ok()?)?;
+    let point = usize::try_from(point).ok().filter(|point| (significant.len()..=20).contains(point))?;
+    Some(format!("{sign}{significant}{}", "0".repeat(point - significant.len())))
+}
+
 /// Says which param is wrong, and what was expected. `names` are the params in the order of positions.
 #[cold]
 fn explain(text: &str, error: &serde_json::Error, names: &[&str]) -> Error {
@@ -218,6 +288,32 @@ mod tests {
     fn what_is_wrong_with_the_whole_is_said() {
         assert_eq!(fault::<OfIndex>("[1,2,3]").1, "3 were given by position, expected at most 2 (storage, index)");
         assert_eq!(fault::<OfIndex>("5").1, "params must be an object or an array, found 5");
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_however_they_are_written() {
+        for (number, integer) in [
+            ("1.0", Some("1")),
+            ("1e0", Some("1")),
+            ("10E1", Some("100")),
+            ("1.50e1", Some("15")),
+            ("100e-2", Some("1")),
+            ("-0", Some("0")),
+            ("-0.0", Some("0")),
+            ("0e99999999999999", Some("0")),
+            ("0.01e2", Some("1")),
+            ("-2.0", Some("-2")),
+            ("1.00000000000000000000000000000000001", None),
+            ("1.5", None),
+            ("1e-1", None),
+            ("1e400", None),
+            ("7", None),
+        ] {
+            assert_eq!(as_integer(number).as_deref(), integer, "{number}");
+        }
+        let text = r#"{"a.0":[1.0,"2.0 \" 3.0",-4e0],"b":1.5}"#;
+        assert_eq!(with_whole_numbers(text).as_deref(), Some(r#"{"a.0":[1,"2.0 \" 3.0",-4],"b":1.5}"#));
+        assert_eq!(with_whole_numbers(r#"[1,"1.0"]"#), None);
     }
 
     #[test]

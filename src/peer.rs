@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonrpsee::core::server::{Extensions, MethodCallback, RpcModule};
 use jsonrpsee::types::{Id, Params};
@@ -55,6 +55,12 @@ impl Stop {
     #[must_use]
     pub fn stop(&self) -> bool {
         self.0.swap(STOPPED, Ordering::AcqRel) == WAITING
+    }
+
+    /// Whether the loop waits for input.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Acquire) == WAITING
     }
 
     /// The loop has input; `false` if it has been stopped.
@@ -136,7 +142,7 @@ impl Peer {
                 break End::Clean;
             }
         };
-        self.finish(None);
+        self.finish();
         let end = match self.output.failure() {
             // Replies that were due are lost, which is no good end, unless the reader itself has gone.
             Some(error) if !matches!(error, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
@@ -149,10 +155,10 @@ impl Peer {
         end
     }
 
-    /// Waits until every reply was written, at most until `deadline`.
-    pub fn finish(&self, deadline: Option<Instant>) {
+    /// Waits until every reply was written, as long as the client goes on reading.
+    pub fn finish(&self) {
         self.connection.lock().end_group();
-        self.output.drain(deadline);
+        self.output.drain_while_read(READER_PATIENCE);
         self.output.finish();
     }
 
@@ -235,6 +241,8 @@ impl Peer {
         {
             let mut connection = self.connection.lock();
             connection.replies.set_framing(Framing::Lines);
+            // A commit that fails rewrites the replies that wait for it, so none of a call before the batch may be among them.
+            connection.end_group();
             connection.replies.begin_batch();
         }
         if let Some(calls) = &self.calls {
@@ -396,6 +404,9 @@ pub fn next_connection_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
+
+/// For how long a client whose side of the conversation has ended may leave the last replies unread.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// For how long a connection that is ended by a signal may take to write its last replies.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);

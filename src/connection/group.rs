@@ -55,6 +55,8 @@ impl Connection {
                 self.replies.fail_uncommitted(&error);
             }
         }
+        // Replies of another length stand before the one that the current call is to have.
+        self.call_start = self.replies.bytes().len();
     }
 
     pub(super) fn read_bottle<T>(&mut self, bottle: &Arc<Bottle>, read: impl FnOnce(&mut Area, &Database) -> Result<T>) -> Result<T> {
@@ -123,6 +125,7 @@ impl Connection {
         };
         let lost = group.file.abort(lost);
         self.replies.fail_uncommitted(&lost);
+        self.call_start = self.replies.bytes().len();
     }
 
     /// The group that a call on this bottle belongs to; `None` if it is to run in a transaction of its own,

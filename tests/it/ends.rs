@@ -143,6 +143,35 @@ fn the_end_of_the_clients_process_ends_the_server() {
     }
 }
 
+/// What a client has written before it was killed is stored, though the server is told of its end too.
+#[test]
+fn what_a_killed_client_has_written_is_stored() {
+    for round in 0..5 {
+        let folder = Folder::new();
+        let calls: String = (0..50).map(|n| call(n + 2, "setItem", &format!(r#"[1,"k{n}","v"]"#)) + "\n").collect();
+        let text = folder.path().with_extension("calls");
+        std::fs::write(&text, call(1, "storage/open", "[true]") + "\n" + &calls).expect("the directory is writable");
+        // The server is the child of one process and the reader of another, which both are gone when it begins.
+        let mut client = parent();
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let mut server = program(["--clientProcessId", &client.id().to_string(), "--storage-dir"])
+            .arg(folder.path())
+            .stdin(reader)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server was built and starts");
+        let mut wrote = Command::new("cat").arg(&text).stdout(writer).spawn().expect("every Unix has cat");
+        if round % 2 == 0 {
+            wrote.wait().expect("the process is ours to wait for");
+        }
+        client.kill().expect("the process is ours to kill");
+        client.wait().expect("the process is ours to wait for");
+        wrote.wait().expect("the process is ours to wait for");
+        assert_eq!(wait(&mut server), Some(0));
+        assert_eq!(stored(&folder), 50);
+    }
+}
+
 #[test]
 fn a_process_that_never_was_ends_nothing() {
     let folder = Folder::new();

@@ -15,6 +15,7 @@ mod files;
 mod flips;
 mod folder;
 mod framing;
+mod groups;
 mod journal;
 mod jsonrpsee_client;
 mod kill;
