@@ -72,8 +72,17 @@ fn recover(dir: &Path, sent: u64, acknowledged: u64) -> (Client, u64, u64) {
     (client, storage, last)
 }
 
+/// Seeds the random moments with `KILL_SEED`, or a new seed, and prints it: a test that fails shows how it is held again.
+fn seed() {
+    let given = std::env::var("KILL_SEED").ok().map(|seed| seed.parse().expect("KILL_SEED is a number"));
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("KILL_SEED={seed}");
+    fastrand::seed(seed);
+}
+
 #[test]
 fn of_a_pipelining_writer() {
+    seed();
     let dir = tempfile::tempdir().expect("the temporary directory is writable");
     let (mut sent, mut acknowledged, mut total) = (0, 0, 0);
     for kill in 0..PIPELINING {
@@ -103,6 +112,7 @@ fn of_a_pipelining_writer() {
 /// A second process that writes the same bottle neither loses anything nor is held up by the death of the first.
 #[test]
 fn of_one_of_two_writers() {
+    seed();
     let dir = tempfile::tempdir().expect("the temporary directory is writable");
     let mut survivor = Client::start(dir.path());
     let storage = survivor.open("[true]").storage;
@@ -133,6 +143,7 @@ fn of_one_of_two_writers() {
 /// A bottle that was being created is usable afterwards.
 #[test]
 fn while_a_bottle_is_created() {
+    seed();
     let dir = tempfile::tempdir().expect("the temporary directory is writable");
     for kill in 0..CREATING {
         let open = format!(r#"[true,"https://new{kill}.example"]"#);
