@@ -3,6 +3,7 @@ import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
+import { emitWarning, onProcess } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import { SyncConnection } from "./sync-connection.js";
 import type { CompleteEvent } from "./wire.js";
@@ -40,7 +41,7 @@ export class AreaHost {
   readonly #listeners = new Map<number, Listener>();
   #areas = 0;
   users = 0;
-  onrefused: WriteRefused = (failure) => process.emitWarning(failure.message, failure.name);
+  onrefused: WriteRefused = (failure) => emitWarning(failure.message, failure.name);
 
   constructor(options: HostOptions, ondeath: (failure: StorageFailure) => void) {
     const args = serverArguments(options.storageDir ?? false);
@@ -147,7 +148,7 @@ function flushAtExit(): void {
 }
 
 function hookEnd(): void {
-  process.on("exit", flushAtExit);
+  onProcess("exit", flushAtExit);
   // Deno ends a program whose error nobody caught without that event.
   if ("Deno" in globalThis) for (const type of ["error", "unhandledrejection"]) (globalThis as unknown as EventTarget).addEventListener(type, flushAtExit);
 }

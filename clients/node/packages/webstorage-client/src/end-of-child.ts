@@ -1,10 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { FIELD, statOf } from "./proc.js";
+import { now } from "./runtime.js";
 import { sleep } from "./sleep.js";
-
-// Fake timers of tests replace the global; the one of load time is the real one.
-const { performance } = globalThis;
 
 // A process that is ending has closed its output a moment before its end can be seen, in milliseconds.
 const MOMENT = 500;
@@ -19,7 +17,7 @@ function signalName(number: number): string {
  * that is not known. The event loop tells it later than a script that blocks needs it, but Linux keeps it for the loop.
  */
 export function endOfChild(child: ChildProcess): string | undefined {
-  const end = performance.now() + MOMENT;
+  const end = now() + MOMENT;
   for (;;) {
     if (child.exitCode !== null) return `exit code ${child.exitCode}`;
     if (child.signalCode !== null) return child.signalCode;
@@ -29,7 +27,7 @@ export function endOfChild(child: ChildProcess): string | undefined {
       const status = Number(stat(FIELD.exitStatus));
       return (status & 0x7f) === 0 ? `exit code ${status >> 8}` : signalName(status & 0x7f);
     }
-    if (performance.now() > end) return undefined;
+    if (now() > end) return undefined;
     sleep(1);
   }
 }

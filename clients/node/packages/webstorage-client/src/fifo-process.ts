@@ -1,7 +1,7 @@
-import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from "node:child_process";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { join } from "node:path";
+import type { ChildProcess, SpawnSyncReturns } from "node:child_process";
+import { constants } from "node:fs";
 import { StorageFailure } from "./failure.js";
+import { closeSync, fstatSync, openSync, readSync, spawn, spawnSync } from "./runtime.js";
 import { makeThrowaway, removeThrowaway } from "./throwaway.js";
 
 /** A server whose standard input and output are FIFOs that this process holds the other ends of. */
@@ -64,14 +64,14 @@ export function startFifoProcess(program: string, args: string[]): FifoProcess {
   }
   const directory = makeThrowaway("fifos");
   try {
-    const [toServer, fromServer] = [join(directory, "in"), join(directory, "out")];
+    const [toServer, fromServer] = [`${directory}/in`, `${directory}/out`];
     const made = makeFifos([toServer, fromServer]);
     if (made.status !== 0) {
       throw new StorageFailure("UnknownError", `No FIFO could be made in ${directory}: ${made.error?.message ?? made.stderr.toString().trim()}. Nothing was stored.`);
     }
     const input = openEnds(toServer, 0, constants.O_NONBLOCK);
     const output = openEnds(fromServer, 0, 0);
-    const errors = openSync(join(directory, "errors"), constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
+    const errors = openSync(`${directory}/errors`, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
     // A process group of its own: an interrupt typed at the terminal must not take the server down
     // before it has read what the interrupted program wrote; the end of its input ends it.
     const child = spawn(program, args, { stdio: [input.read, output.write, errors], detached: true });

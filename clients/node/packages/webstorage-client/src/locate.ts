@@ -1,7 +1,7 @@
-import { accessSync, constants, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { delimiter, join, resolve } from "node:path";
+import { constants } from "node:fs";
+import { delimiter } from "node:path";
 import { StorageFailure } from "./failure.js";
+import { accessSync, createRequire, cwd, resolve, statSync } from "./runtime.js";
 
 const EXECUTABLE = process.platform === "win32" ? "webstorage-server.exe" : "webstorage-server";
 
@@ -29,7 +29,7 @@ function named(path: string, origin: string): string {
 }
 
 function installed(): string | undefined {
-  for (const start of [__filename, join(process.cwd(), "package.json")]) {
+  for (const start of [__filename, resolve(cwd(), "package.json")]) {
     try {
       const path = createRequire(start).resolve(`${platformPackage()}/bin/${EXECUTABLE}`);
       if (isExecutable(path)) return path;
@@ -51,7 +51,7 @@ export function locateServer(given?: string): string {
   const fromPackage = installed();
   if (fromPackage !== undefined) return fromPackage;
   for (const directory of (process.env.PATH ?? "").split(delimiter)) {
-    const candidate = join(directory, EXECUTABLE);
+    const candidate = resolve(directory, EXECUTABLE);
     if (directory !== "" && isExecutable(candidate)) return candidate;
   }
   throw new StorageFailure(

@@ -5,9 +5,8 @@ import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
 import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
 import type { Opened } from "./protocol.js";
+import { clearTimeout, queueMicrotask, setTimeout } from "./runtime.js";
 import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
-
-const { setTimeout, clearTimeout, queueMicrotask } = globalThis;
 
 // Events follow the answers within milliseconds. Own writes that have no event after some of these
 // intervals were without effect on the server, so the copy has to be compared with it.

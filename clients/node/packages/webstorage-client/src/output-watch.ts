@@ -1,8 +1,5 @@
-import { closeSync, readSync } from "node:fs";
-import { Socket } from "node:net";
 import { isMainThread } from "node:worker_threads";
-
-const { clearImmediate, clearInterval, setImmediate, setInterval } = globalThis;
+import { clearImmediate, clearInterval, closeSync, readSync, setImmediate, setInterval, Socket } from "./runtime.js";
 
 // How often a thread that cannot wait for a FIFO looks whether it has something, in milliseconds.
 const LOOK = 10;

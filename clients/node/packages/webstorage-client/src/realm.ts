@@ -1,7 +1,7 @@
-import vm from "node:vm";
 import type * as dom from "./dom.js";
 import { quotaNumbers, StorageFailure } from "./failure.js";
 import { defineQuotaExceededError, defineStorageEvent, type QuotaExceededErrorConstructor, type StorageEventConstructor } from "./realm-events.js";
+import { isContext, runInContext } from "./runtime.js";
 import { defineStorage, type Slot, type StorageInterface } from "./realm-storage.js";
 
 /** The interfaces of Web Storage in one realm. */
@@ -24,7 +24,7 @@ type Global = Record<string, unknown>;
 function compiledIn<F>(global: object, definition: F): F {
   if (global === globalThis) return definition;
   const source = `(${String(definition)})`;
-  if (vm.isContext(global)) return vm.runInContext(source, global) as F;
+  if (isContext(global)) return runInContext(source, global) as F;
   const RealmFunction = (global as Global).Function;
   if (typeof RealmFunction !== "function" || RealmFunction === Function) return definition;
   return (RealmFunction as FunctionConstructor)(`return ${source};`)() as F;

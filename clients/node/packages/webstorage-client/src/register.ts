@@ -1,4 +1,5 @@
 import { openEnvironment, resetBeforeTest, type EnvironmentOptions } from "./environment.js";
+import { onProcess } from "./runtime.js";
 
 /**
  * Loaded before the tests, this gives node:test, Mocha and Bun a storage that is reset before each
@@ -42,6 +43,6 @@ bun?.beforeEach(beforeEachTest);
 // A storage without a directory to remove is there to the very end, for what listens to the exit later than this.
 // Bun's test runner tells nobody of its exit.
 if (environment.options.temporaryDir === true) {
-  process.on("exit", closeAtEnd);
+  onProcess("exit", closeAtEnd);
   bun?.afterAll(closeAtEnd);
 }

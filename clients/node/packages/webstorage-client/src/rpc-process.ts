@@ -1,9 +1,8 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { failureFrom, notAServer, StorageFailure } from "./failure.js";
 import { LineDecoder, messageIn, noMessage } from "./lines.js";
+import { clearTimeout, setTimeout, spawn } from "./runtime.js";
 import type { Notification } from "./sync-connection.js";
-
-const { setTimeout, clearTimeout } = globalThis;
 
 interface Waiting {
   resolve(result: unknown): void;

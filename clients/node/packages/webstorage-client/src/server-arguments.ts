@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { resolve } from "./runtime.js";
 
 // In UTF-8 no string of a program is larger than this, so that the quota decides what is too large.
 const MESSAGE_SIZE = 2 ** 31 - 1;

@@ -4,11 +4,9 @@ import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
 import { checkOptions, checkValue, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import type { RealmInterfaces } from "./realm.js";
+import { setImmediate } from "./runtime.js";
 import { isEntries, type Entries, type Snapshot } from "./state.js";
 import { StorageSlot } from "./storage-slot.js";
-
-// Fake timers of tests replace the global; a storage event is a task all the same.
-const { setImmediate } = globalThis;
 
 /** Which of a document's two areas. */
 export type AreaName = "localStorage" | "sessionStorage";

@@ -1,14 +1,11 @@
-import { readSync, writeSync } from "node:fs";
 import { endOfChild } from "./end-of-child.js";
 import { closedFailure, failureFrom, notAServer, StorageFailure, type RpcError } from "./failure.js";
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
 import { LineDecoder, messageIn, noMessage } from "./lines.js";
 import { watchOutput } from "./output-watch.js";
+import { now, queueMicrotask, readSync, setImmediate, setTimeout, writeSync } from "./runtime.js";
 import { sleep } from "./sleep.js";
 import { watch, type Watch } from "./watchdog.js";
-
-// Fake timers of tests replace the globals; the ones of load time are the real ones.
-const { setImmediate, setTimeout, queueMicrotask, performance } = globalThis;
 
 /** How a synchronous connection starts its server. */
 export interface SyncConnectionOptions {
@@ -342,9 +339,9 @@ export class SyncConnection {
    */
   #exchange(): void {
     const calls = this.#backlog.length - this.#sent;
-    const start = performance.now();
+    const start = now();
     this.#pump();
-    if (performance.now() - start > calls * SLOW) this.#enough = Math.min(2 * calls, RETRY);
+    if (now() - start > calls * SLOW) this.#enough = Math.min(2 * calls, RETRY);
     if (this.#dead === undefined && this.#firstUnanswered < this.#unanswered.length) {
       while (this.#readAvailable());
       this.#deliverLater();
@@ -457,8 +454,8 @@ export class SyncConnection {
       while (this.#readAvailable()) attempt = 0;
       // A program that is only held back can let the server take a good part of what is in the FIFO.
       pause(rest > 0 ? attempt + LONGER : attempt);
-      if (attempt++ === 0) since = performance.now();
-      else if (performance.now() - since > this.#timeout) this.#giveUp();
+      if (attempt++ === 0) since = now();
+      else if (now() - since > this.#timeout) this.#giveUp();
     }
     if (rest > 0) this.#deliverLater();
   }
@@ -492,10 +489,10 @@ export class SyncConnection {
   #readSome(): void {
     if (this.#watch === undefined) {
       let attempt = 0;
-      const since = performance.now();
+      const since = now();
       while (!this.#readAvailable()) {
         pause(attempt++);
-        if (performance.now() - since > this.#timeout) this.#giveUp();
+        if (now() - since > this.#timeout) this.#giveUp();
       }
       return;
     }

@@ -1,8 +1,7 @@
-import { lstatSync, mkdtempSync, opendirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
 import { StorageFailure } from "./failure.js";
 import { FIELD, statOf } from "./proc.js";
+import { hostname, kill, lstatSync, mkdtempSync, opendirSync, readFile, readlinkSync, resolve, rmdirSync, tmpdir, unlinkSync } from "./runtime.js";
+import { sleep } from "./sleep.js";
 
 // A temporary directory that is full must not make the start of a storage slow.
 const ENTRIES = 10_000;
@@ -24,7 +23,7 @@ function processSpace(): string | undefined {
   if (process.platform !== "linux") return hostname().replace(/\W/g, "") || undefined;
   try {
     if (readlinkSync("/proc/self") !== String(process.pid)) return undefined;
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").slice(0, 8);
+    const boot = readFile("/proc/sys/kernel/random/boot_id").toString("latin1", 0, 8);
     const namespace = /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0];
     return namespace === undefined ? undefined : `${boot}.${namespace}`;
   } catch {
@@ -35,12 +34,27 @@ function processSpace(): string | undefined {
 /** Whether no process has this id, or another one that was started at another time. */
 function isGone(pid: number, start: string): boolean {
   try {
-    process.kill(pid, 0);
+    kill(pid, 0);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ESRCH";
   }
   const present = statOf(pid)?.(FIELD.startTime);
   return start !== UNKNOWN && present !== undefined && present !== start;
+}
+
+/** Removes a directory and all that is in it. Node's own `rmSync` uses other functions of `fs`, which a test may have replaced. */
+function removeTree(path: string): void {
+  const directory = opendirSync(path);
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      const inside = resolve(path, entry.name);
+      if (entry.isDirectory()) removeTree(inside);
+      else unlinkSync(inside);
+    }
+  } finally {
+    directory.closeSync();
+  }
+  rmdirSync(path);
 }
 
 function removeAbandoned(parent: string, space: string): void {
@@ -52,10 +66,10 @@ function removeAbandoned(parent: string, space: string): void {
       if (entry === null) return;
       const [, where, pid, start] = NAME.exec(entry.name) ?? [];
       if (where !== space || !isGone(Number(pid), start)) continue;
-      const path = join(parent, entry.name);
+      const path = resolve(parent, entry.name);
       const stat = lstatSync(path, { throwIfNoEntry: false });
       if (stat?.isDirectory() !== true || stat.uid !== process.getuid?.()) continue;
-      rmSync(path, { recursive: true, force: true });
+      removeTree(path);
       removals++;
     }
   } finally {
@@ -83,17 +97,21 @@ export function makeThrowaway(purpose: Purpose): string {
   }
   const start = statOf(process.pid)?.(FIELD.startTime) ?? UNKNOWN;
   try {
-    return mkdtempSync(join(parent, `webstorage-${purpose}-${space ?? "unknown"}-${process.pid}-${start}-`));
+    return mkdtempSync(resolve(parent, `webstorage-${purpose}-${space ?? "unknown"}-${process.pid}-${start}-`));
   } catch (error) {
     throw new StorageFailure("UnknownError", `No directory could be made in ${parent} (${(error as Error).message}). Nothing was stored. Name another one in TMPDIR.`);
   }
 }
 
 /** Removes such a directory; if it cannot be removed now, another process does it later. */
-export function removeThrowaway(path: string): void {
+export function removeThrowaway(path: string, attempts = ATTEMPTS): void {
   try {
-    rmSync(path, { recursive: true, force: true, maxRetries: ATTEMPTS, retryDelay: PAUSE });
+    removeTree(path);
   } catch {
+    if (attempts > 1) {
+      sleep(PAUSE);
+      removeThrowaway(path, attempts - 1);
+    }
     // It is of no harm where it is.
   }
 }

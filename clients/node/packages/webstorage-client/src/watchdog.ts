@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { Worker } from "./runtime.js";
 
 /** Kills a server that leaves a blocked caller without an answer. */
 export interface Watch {
@@ -50,7 +50,7 @@ parentPort.on("message", ({ cells, pid, timeout }) => {
 });
 `;
 
-let watcher: Worker | undefined;
+let watcher: InstanceType<typeof Worker> | undefined;
 
 /**
  * Watches a server: when a caller stays between `enter` and `leave` for longer than `timeout`
