@@ -5,10 +5,9 @@ import type { Methods, OpenParams, StorageEventParams, StorageOverflowParams } f
 import { interfacesIn } from "./realm.js";
 import { RemoteArea } from "./remote-area.js";
 import { RpcProcess } from "./rpc-process.js";
+import { now, resolve, setTimeout } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import type { Notification } from "./sync-connection.js";
-
-const { setTimeout } = globalThis;
 
 // A server that dies as soon as it is started must not be started for ever.
 const RESTARTS = 5;
@@ -73,7 +72,9 @@ export class Connection extends EventTarget implements AsyncDisposable {
 
   constructor(options: ConnectOptions) {
     super();
-    this.#options = options;
+    // The server may be started again after the program has changed its directory.
+    const { storageDir, server } = options;
+    this.#options = { ...options, ...(typeof storageDir === "string" && { storageDir: resolve(storageDir) }), ...(server !== undefined && { server: resolve(server) }) };
     this.#process = this.#start();
   }
 
@@ -172,8 +173,8 @@ export class Connection extends EventTarget implements AsyncDisposable {
   }
 
   #replace(failure: StorageFailure): void {
-    const now = Date.now();
-    this.#deaths = [...this.#deaths.filter((time) => now - time < RESTART_WINDOW), now];
+    const present = now();
+    this.#deaths = [...this.#deaths.filter((time) => present - time < RESTART_WINDOW), present];
     if (!this.#established || this.#options.reconnect === false || this.#deaths.length > RESTARTS) {
       this.#closed = failure;
       this.dispatchEvent(new Event("close"));

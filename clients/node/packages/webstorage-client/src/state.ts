@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { NotJson, textIn } from "./json-file.js";
+import { originOf } from "./origin.js";
+import { closeSync, fsyncSync, lstatSync, openSync, readlinkSync, renameSync, resolve, unlinkSync, writeSync } from "./runtime.js";
 
 /** Items in key order. */
 export type Entries = [key: string, value: string][];
@@ -24,10 +25,6 @@ type Items = Record<string, string> | Entries;
  */
 export type Seed = string | StorageState | { localStorage?: Items; sessionStorage?: Items } | Items;
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isEntry(value: unknown): value is [string, string] {
   return Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && typeof value[1] === "string";
 }
@@ -37,67 +34,100 @@ export function isEntries(value: unknown): value is Entries {
   return Array.isArray(value) && value.every(isEntry);
 }
 
-function entriesOf(items: unknown, where: string): Entries {
-  if (items === undefined) return [];
-  const pairs = Array.isArray(items) ? items.map((item: unknown) => (isObject(item) ? [item.name, item.value] : item)) : isObject(items) ? Object.entries(items) : undefined;
-  if (pairs === undefined) throw new TypeError(`The seed of ${where} is neither an object nor a list of items. Nothing was stored.`);
-  return pairs.map((pair: unknown) => {
-    if (isEntry(pair)) return [pair[0], pair[1]];
-    throw new TypeError(`The seed of ${where} has an item that is not a string for a string: ${JSON.stringify(pair)}. Nothing was stored. Write values as strings.`);
-  });
+/** One origin in a storageState, and what else somebody may have put there. */
+type OriginState = StorageState["origins"][number];
+
+function originOfEntry(entry: unknown): string | undefined {
+  const { origin } = (typeof entry === "object" && entry !== null ? entry : {}) as { origin?: unknown };
+  return typeof origin === "string" && (origin === "null" || URL.canParse(origin)) ? originOf(origin) : undefined;
 }
 
-const SEED_FILE = "expected a JSON file with a storageState of Playwright, with localStorage and sessionStorage, or with items";
-
-/** The seed in a file, whose path may be relative to the directory of the process. */
-function seedIn(path: string): Exclude<Seed, string> {
-  const refused = (why: string, cause: unknown) => new Error(`The option seed names the file ${resolve(path)}, which ${why}; ${SEED_FILE}. Nothing was stored.`, { cause });
-  let content: string;
-  try {
-    content = readFileSync(path, "utf8");
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw refused(code === "ENOENT" ? "does not exist" : `cannot be read (${message})`, error);
-  }
-  let seed: unknown;
-  try {
-    seed = JSON.parse(content);
-  } catch (error) {
-    throw refused(`is not JSON (${(error as Error).message})`, error);
-  }
-  if (typeof seed !== "object" || seed === null) throw refused(`holds neither an object nor a list`, undefined);
-  return seed as Exclude<Seed, string>;
-}
-
-/** The content that a seed gives to the document of an origin. */
-export function snapshotOf(seed: Seed | undefined, origin: string): Snapshot {
-  if (seed === undefined) return { localStorage: [], sessionStorage: [] };
-  if (typeof seed === "string") return snapshotOf(seedIn(seed), origin);
-  if (isObject(seed) && Array.isArray((seed as Record<string, unknown>).origins)) {
-    const own = (seed as unknown as StorageState).origins.filter((candidate) => candidate.origin === origin);
-    return {
-      localStorage: own.flatMap((state) => entriesOf(state.localStorage, "localStorage")),
-      sessionStorage: own.flatMap((state) => entriesOf(state.sessionStorage, "sessionStorage")),
-    };
-  }
-  if (isObject(seed)) {
-    const names = Object.keys(seed);
-    const byArea = names.every((name) => (name === "localStorage" || name === "sessionStorage") && typeof (seed as Record<string, unknown>)[name] === "object");
-    if (names.length > 0 && byArea) {
-      const { localStorage, sessionStorage } = seed as Record<string, unknown>;
-      return { localStorage: entriesOf(localStorage, "localStorage"), sessionStorage: entriesOf(sessionStorage, "sessionStorage") };
+/** A state with the items of one origin put into it. What it has besides them stays as it is. */
+function mergedInto(base: Partial<StorageState>, own: OriginState): StorageState {
+  const origins: OriginState[] = [];
+  let placed = false;
+  for (const entry of base.origins ?? []) {
+    if (originOfEntry(entry) !== own.origin) {
+      origins.push(entry);
+    } else if (!placed) {
+      origins.push({ ...entry, ...own });
+      placed = true;
+    } else {
+      // The same origin in another spelling, whose items are those of the one before.
+      const { localStorage: _local, sessionStorage: _session, ...rest } = entry;
+      if (Object.keys(rest).length > 1) origins.push({ ...rest, localStorage: [] });
     }
   }
-  return { localStorage: entriesOf(seed, "localStorage"), sessionStorage: [] };
+  if (!placed) origins.push(own);
+  return { ...base, cookies: base.cookies ?? [], origins };
 }
 
-/** The storageState of one origin; written to `path` for its owner alone, since such files hold tokens. */
+const UNTOUCHED = "Nothing was written.";
+
+/** The file that a path means; where it is a link, what that points to, also if nothing is there yet. */
+function targetOf(path: string): string {
+  let target = resolve(path);
+  // As many links as Linux follows.
+  for (let links = 0; links < 40; links++) {
+    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target;
+    target = resolve(target, "..", readlinkSync(target));
+  }
+  throw new Error(`storageState: ${path} leads from link to link. ${UNTOUCHED} Name another file.`);
+}
+
+/** The storageState that is in a file already; an empty one where no file is. */
+function stateIn(path: string): Partial<StorageState> {
+  let state: unknown;
+  try {
+    const text = textIn(path);
+    state = text.trim() === "" ? {} : JSON.parse(text);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return {};
+    const why = error instanceof NotJson ? message : error instanceof SyntaxError ? `is not JSON (${message})` : `cannot be read (${message})`;
+    throw new Error(`storageState: the file ${path} ${why}, so that its items cannot be put beside what is there. ${UNTOUCHED} Name another file.`, { cause: error });
+  }
+  const { cookies, origins } = (state ?? {}) as Partial<StorageState>;
+  const lists = [cookies, origins].filter((list) => list !== undefined);
+  if (typeof state === "object" && state !== null && lists.every(Array.isArray) && (lists.length > 0 || Object.keys(state).length === 0)) return state;
+  throw new Error(`storageState: the file ${path} holds something else than a storageState, which would be lost. ${UNTOUCHED} Name another file.`);
+}
+
+let written = 0;
+
+/** Writes a file that only its owner can read, at once: readers see the old content or the new. */
+function writePrivate(path: string, text: string): void {
+  const fresh = `${path}.${process.pid}-${++written}-${Math.random().toString(36).slice(2)}.new`;
+  const bytes = Buffer.from(text, "utf8");
+  const descriptor = openSync(fresh, "wx", 0o600);
+  try {
+    try {
+      for (let start = 0; start < bytes.length; ) start += writeSync(descriptor, bytes, start, bytes.length - start, null);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(fresh, path);
+  } catch (error) {
+    unlinkSync(fresh);
+    throw error;
+  }
+}
+
+/**
+ * The storageState of one origin. With `path` it is put into that file, for its owner alone, since such files hold
+ * tokens; cookies and other origins in it stay, and are part of what is returned.
+ */
 export function stateOf(snapshot: Snapshot, origin: string, path?: string): StorageState {
   const named = (entries: Entries) => entries.map(([name, value]) => ({ name, value }));
-  const state: StorageState = {
-    cookies: [],
-    origins: [{ origin, localStorage: named(snapshot.localStorage), sessionStorage: named(snapshot.sessionStorage) }],
-  };
-  if (path !== undefined) writeFileSync(path, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  const own = { origin, localStorage: named(snapshot.localStorage), sessionStorage: named(snapshot.sessionStorage) };
+  if (path === undefined) return mergedInto({}, own);
+  const target = targetOf(path);
+  const state = mergedInto(stateIn(target), own);
+  try {
+    writePrivate(target, `${JSON.stringify(state, null, 2)}\n`);
+  } catch (error) {
+    throw new Error(`storageState: the file ${target} could not be written (${(error as Error).message}). What was there is unchanged.`, { cause: error });
+  }
   return state;
 }

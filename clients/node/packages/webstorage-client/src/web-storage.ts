@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
 import type * as dom from "./dom.js";
 import { closedFailure, StorageFailure } from "./failure.js";
@@ -8,7 +7,9 @@ import type { AreaAddress, View } from "./observer.js";
 import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
 import { originOf } from "./origin.js";
 import { interfacesIn, type RealmInterfaces } from "./realm.js";
-import { snapshotOf, stateOf, type Seed, type Snapshot, type StorageState } from "./state.js";
+import { resolve } from "./runtime.js";
+import { snapshotOf } from "./seed.js";
+import { stateOf, type Seed, type Snapshot, type StorageState } from "./state.js";
 import { StorageWindow, type FailOptions } from "./storage-window.js";
 import type { Operation } from "./area.js";
 
@@ -104,7 +105,9 @@ export class WebStorage implements Disposable {
 
   constructor(options: WebStorageOptions = {}) {
     checkOptions("createWebStorage", options, STORAGE_OPTIONS);
-    this.#options = options;
+    // A program may change its directory before the first access.
+    const { storageDir, server } = options;
+    this.#options = { ...options, ...(storageDir !== undefined && { storageDir: resolve(storageDir) }), ...(server !== undefined && { server: resolve(server) }) };
     this.origin = originOf(options.origin ?? options.url ?? "http://localhost");
     this.url = options.url ?? `${this.origin}/`;
     if (options.url !== undefined) assertSameOrigin(options.url, this.origin, "createWebStorage");
@@ -277,8 +280,7 @@ export class WebStorage implements Disposable {
   #server(): AreaHost {
     if (this.#host === undefined) {
       const { storageDir, mode = "mirrored", timeout = 10_000, server } = this.#options;
-      const directory = storageDir === undefined ? undefined : resolve(storageDir);
-      this.#host = acquireHost({ program: locateServer(server), storageDir: directory, mode, timeout });
+      this.#host = acquireHost({ program: locateServer(server), storageDir, mode, timeout });
     }
     return this.#host;
   }
