@@ -3,7 +3,7 @@ import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
-import { emitWarning, onProcess } from "./runtime.js";
+import { emitWarning, onProcess, outOfContext } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import { SyncConnection } from "./sync-connection.js";
 import type { CompleteEvent } from "./wire.js";
@@ -114,7 +114,10 @@ export class AreaHost {
   #openDirect(address: AreaAddress, owner: ViewOwner): View {
     let views = this.#directViews.get(address.origin);
     if (views === undefined) this.#directViews.set(address.origin, (views = new Set()));
-    const view = new DirectView(this.#connection, address, owner, views);
+    const view: DirectView = new DirectView(this.#connection, address, owner, views, () => {
+      this.#ignore(view.subscription);
+      if (views.size === 0) this.#directViews.delete(address.origin);
+    });
     if (view.subscription !== undefined) this.#listeners.set(view.subscription, view);
     return view;
   }
@@ -160,9 +163,10 @@ export function acquireHost(options: HostOptions): AreaHost {
   if (host === undefined) {
     if (!hooked) hookEnd();
     hooked = true;
-    const created = new AreaHost(options, () => {
+    // It serves all that come later, so it belongs to nobody's work.
+    const created: AreaHost = outOfContext(() => new AreaHost(options, () => {
       if (hosts.get(key) === created) hosts.delete(key);
-    });
+    }));
     hosts.set(key, created);
     host = created;
   }

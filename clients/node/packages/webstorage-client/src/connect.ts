@@ -4,8 +4,8 @@ import { checkOptions, kind, type Kinds } from "./options.js";
 import type { Methods, OpenParams, StorageEventParams, StorageOverflowParams } from "./protocol.js";
 import { interfacesIn } from "./realm.js";
 import { RemoteArea } from "./remote-area.js";
-import { RpcProcess } from "./rpc-process.js";
-import { now, resolve, setTimeout } from "./runtime.js";
+import { RpcProcess, type RpcProcessEvents } from "./rpc-process.js";
+import { now, outOfContext, resolve, setTimeout } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import type { Notification } from "./sync-connection.js";
 
@@ -154,10 +154,11 @@ export class Connection extends EventTarget implements AsyncDisposable {
 
   #start(): RpcProcess {
     const { storageDir, origin, server, timeout = 10_000 } = this.#options;
-    return new RpcProcess(locateServer(server), serverArguments(storageDir, origin), timeout, {
+    const events: RpcProcessEvents = {
       onnotification: (notification) => this.#take(notification),
       ondeath: (failure) => this.#replace(failure),
-    });
+    };
+    return outOfContext(() => new RpcProcess(locateServer(server), serverArguments(storageDir, origin), timeout, events));
   }
 
   #take({ method, params }: Notification): void {

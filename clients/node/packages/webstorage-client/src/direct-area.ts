@@ -14,13 +14,15 @@ export class DirectView implements View {
   /** The views of this process on the same area, this one included. */
   readonly #views: Set<DirectView>;
   readonly #persistent: boolean;
+  readonly #disposed: () => void;
   /** The server's number for the events of this view. */
   readonly subscription: number | undefined;
 
-  constructor(connection: SyncConnection, address: AreaAddress, owner: ViewOwner, views: Set<DirectView>) {
+  constructor(connection: SyncConnection, address: AreaAddress, owner: ViewOwner, views: Set<DirectView>, disposed: () => void) {
     this.#connection = connection;
     this.#owner = owner;
     this.#persistent = address.persistent;
+    this.#disposed = disposed;
     this.#handle = openArea(connection, { ...address, url: owner.url }).storage;
     // An area in memory is changed by this process alone, which can tell its own views.
     this.subscription = address.persistent ? subscribe(connection, this.#handle, owner.emitSelf) : undefined;
@@ -92,7 +94,9 @@ export class DirectView implements View {
   }
 
   dispose(): void {
-    if (!this.#views.delete(this) || !this.#connection.alive) return;
+    if (!this.#views.delete(this)) return;
+    this.#disposed();
+    if (!this.#connection.alive) return;
     if (!this.#persistent && this.#views.size === 0) this.#connection.call("storage/clear", [this.#handle]);
     this.#connection.call("storage/close", [this.#handle]);
   }

@@ -4,7 +4,7 @@ import { closedFailure, StorageFailure } from "./failure.js";
 import type { View, ViewOwner } from "./observer.js";
 import { checkOptions, checkValue, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import type { RealmInterfaces } from "./realm.js";
-import { setImmediate } from "./runtime.js";
+import { outOfContext, setImmediate } from "./runtime.js";
 import { isEntries, type Entries, type Snapshot } from "./state.js";
 import { StorageSlot } from "./storage-slot.js";
 
@@ -180,9 +180,11 @@ export class StorageWindow {
   /** Each event is a task of its own, as the HTML standard queues them. */
   #dispatch(change: Change, storageArea: dom.Storage): void {
     const epoch = this.#epoch;
-    setImmediate(() => {
+    const task = () => {
       if (epoch !== this.#epoch) return;
       this.target.dispatchEvent(new this.#parts.interfaces.StorageEvent("storage", { ...change, storageArea }));
-    });
+    };
+    // Whoever made the change, also in this process, is another document.
+    outOfContext(() => setImmediate(task));
   }
 }
