@@ -5,6 +5,7 @@ import { checkEnvironmentOptions, openEnvironment, resetBeforeTest, type Environ
 type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
 
 const OPTIONS_AT = "testEnvironmentOptions.webstorage";
+const RESET = "jest-circus as the testRunner, and call handleTestEvent of this class where another one overrides it";
 
 /** A Jest environment class with Web Storage in the tests' realm. */
 export function withStorage<Class>(Base: Class): Class {
@@ -22,7 +23,7 @@ export function withStorage<Class>(Base: Class): Class {
     override async setup(): Promise<void> {
       await super.setup();
       const global = this.global as unknown as object & { location?: { href?: string } };
-      this.#environment = openEnvironment({ global, url: global.location?.href, optionsAt: OPTIONS_AT }, this.#options);
+      this.#environment = openEnvironment({ global, url: global.location?.href, optionsAt: OPTIONS_AT, reset: RESET }, this.#options);
     }
 
     override async teardown(): Promise<void> {
@@ -35,7 +36,9 @@ export function withStorage<Class>(Base: Class): Class {
     }
 
     override readonly handleTestEvent = (event: Circus.Event | Circus.AsyncEvent): void => {
-      if (event.name === "test_start" && this.#environment !== undefined) resetBeforeTest(this.#environment);
+      if (this.#environment === undefined) return;
+      if (event.name === "test_start") resetBeforeTest(this.#environment);
+      else this.#environment.told = true;
     };
   };
   return WithStorage as Class;

@@ -13,6 +13,7 @@ export interface VitestEnvironmentOptions extends EnvironmentOptions {
 type BuiltIn = Record<Base, VitestEnvironment>;
 
 const OPTIONS_AT = "environmentOptions.webstorage";
+const RESET = '"vitest-environment-webstorage/setup" among the setupFiles';
 const OWN_OPTIONS = { base: oneOf("node", "jsdom", "happy-dom") };
 
 async function builtIn(base: Base): Promise<VitestEnvironment> {
@@ -38,7 +39,7 @@ export function environmentOn(name: string, viteEnvironment: "ssr" | "client", f
     const { base: _base, ...own } = options;
     let environment: Environment;
     try {
-      environment = openEnvironment({ global, url: urlOf(global), optionsAt: OPTIONS_AT }, own);
+      environment = openEnvironment({ global, url: urlOf(global), optionsAt: OPTIONS_AT, reset: RESET }, own);
     } catch (error) {
       await tearDownBase();
       throw error;

@@ -1,5 +1,7 @@
+import { isMainThread } from "node:worker_threads";
 import { checkOptions, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import { originOf } from "./origin.js";
+import { writeSync } from "./runtime.js";
 import { makeThrowaway, removeThrowaway } from "./throwaway.js";
 import { createWebStorage, STORAGE_OPTIONS, type WebStorage, type WebStorageOptions } from "./web-storage.js";
 
@@ -30,6 +32,8 @@ const OPTIONS: Kinds<EnvironmentOptions> = {
 export interface Environment {
   webStorage: WebStorage;
   options: EnvironmentOptions;
+  /** Whether anybody has told when a test or a file begins. */
+  told: boolean;
   /** Takes everything back. */
   close(): void;
 }
@@ -42,6 +46,8 @@ export interface EnvironmentPlace {
   url?: string | undefined;
   /** Where the options are written, for messages about them. */
   optionsAt?: string;
+  /** What tells when a test begins, in words that follow "Have". Without it nothing is said if nobody has told. */
+  reset?: string;
 }
 
 // Code inside of a test's realm has copies of these modules of its own; the registry of symbols is
@@ -82,38 +88,52 @@ export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOpt
   const environment: Environment = {
     webStorage,
     options,
+    told: false,
     close() {
+      const used = webStorage.serverPid !== undefined;
       Reflect.deleteProperty(place.global, CURRENT);
       try {
         webStorage.close();
       } finally {
         if (temporary !== undefined) removeThrowaway(temporary);
       }
+      if (place.reset === undefined || environment.told || !used || options.reset === "file") return;
+      const complaint =
+        `${place.optionsAt}: the storage was to be reset before each test, and nothing has told it when a test begins. What one test has stored the next ones have found. ` +
+          `Have ${place.reset}, or write reset: "file" if they are to find it.`;
+      // Vitest ends its threads without waiting for what they throw at their end.
+      if (!isMainThread) writeSync(2, `${complaint}\n`);
+      throw new Error(complaint);
     },
   };
   Object.defineProperty(place.global, CURRENT, { value: environment, configurable: true });
   return environment;
 }
 
-function currentEnvironment(): Environment {
-  const environment = (globalThis as { [CURRENT]?: Environment })[CURRENT];
-  if (environment === undefined) {
-    throw new Error("This test has no environment with Web Storage. Configure the plugin of the test runner, or load webstorage-client/register before the tests.");
-  }
-  return environment;
+/** The environment of the test that is running, if it is one with storage. */
+function presentEnvironment(): Environment | undefined {
+  return (globalThis as { [CURRENT]?: Environment })[CURRENT];
 }
 
 /** The storage of the test that is running: faults, snapshots, windows. */
 export function currentWebStorage(): WebStorage {
-  return currentEnvironment().webStorage;
+  const environment = presentEnvironment();
+  if (environment === undefined) {
+    throw new Error("This test has no environment with Web Storage. Configure the plugin of the test runner, or load webstorage-client/register before the tests.");
+  }
+  return environment.webStorage;
 }
 
-/** Goes back to the seed if the options want that before each test. */
-export function resetBeforeTest(environment: Environment = currentEnvironment()): void {
+/** Goes back to the seed if the options want that before each test. A test without storage has nothing to reset. */
+export function resetBeforeTest(environment: Environment | undefined = presentEnvironment()): void {
+  if (environment === undefined) return;
+  environment.told = true;
   if (environment.options.reset !== "file") environment.webStorage.reset();
 }
 
 /** Goes back to the seed at the start of a file, for runners that use one environment for many files. */
-export function resetBeforeFile(environment: Environment = currentEnvironment()): void {
+export function resetBeforeFile(environment: Environment | undefined = presentEnvironment()): void {
+  if (environment === undefined) return;
+  environment.told = true;
   environment.webStorage.reset();
 }

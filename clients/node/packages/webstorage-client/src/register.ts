@@ -1,5 +1,5 @@
 import { openEnvironment, resetBeforeTest, type EnvironmentOptions } from "./environment.js";
-import { onProcess } from "./runtime.js";
+import { onProcess, writeSync } from "./runtime.js";
 
 /**
  * Loaded before the tests, this gives node:test, Mocha and Bun a storage that is reset before each
@@ -24,6 +24,17 @@ function closeAtEnd(): void {
   }
 }
 
+/** A file of node:test that is run by itself is one of the runner's children for nobody, also not for this module. */
+function complainOfNodeTest(): void {
+  const { moduleLoadList = [] } = process as { moduleLoadList?: string[] };
+  if (!moduleLoadList.includes("NativeModule test") || environment.told || environment.webStorage.serverPid === undefined) return;
+  writeSync(
+    2,
+    "webstorage-client/register: the storage was not reset before each test, since this file was not run by node --test. What one test has stored the next ones have found. " +
+      'Run it with --test, or set "reset": "file" in WEBSTORAGE_OPTIONS if they are to find it.\n',
+  );
+}
+
 const environment = openEnvironment({ global: globalThis, optionsAt: "WEBSTORAGE_OPTIONS" }, optionsFromEnvironment());
 const beforeEachTest = () => resetBeforeTest(environment);
 
@@ -37,6 +48,7 @@ interface Runner {
 
 // A hook turns the process into a test of node:test, which only the runner's own children are.
 if (process.env.NODE_TEST_CONTEXT !== undefined) (require("node:test") as Runner).beforeEach(beforeEachTest);
+else if (environment.options.reset !== "file") onProcess("exit", complainOfNodeTest);
 const bun = process.versions.bun !== undefined && process.env.NODE_ENV === "test" ? (require("bun:test") as Runner) : undefined;
 bun?.beforeEach(beforeEachTest);
 

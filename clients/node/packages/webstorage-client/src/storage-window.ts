@@ -45,6 +45,8 @@ export interface WindowParts {
   emitSelf: boolean;
   openLocal(owner: ViewOwner): View;
   openSession(owner: ViewOwner): View;
+  /** Called when the window was closed. */
+  closed(window: StorageWindow): void;
 }
 
 /** A document with Web Storage: what `window` is in a browser, as far as storage is concerned. */
@@ -167,6 +169,7 @@ export class StorageWindow {
   close(): void {
     this.#epoch++;
     this.#closed = true;
+    this.#parts.closed(this);
     const views = [this.#slots.localStorage, this.#slots.sessionStorage].map((slot) =>
       slot.retire(() => {
         throw closedFailure();

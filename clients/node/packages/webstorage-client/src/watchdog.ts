@@ -58,7 +58,8 @@ let watcher: InstanceType<typeof Worker> | undefined;
  */
 export function watch(pid: number, timeout: number): Watch {
   if (watcher === undefined) {
-    watcher = new Worker(WATCHER, { eval: true, execArgv: [], env: {}, name: "webstorage-watchdog" });
+    // With an output of its own the thread leaves that of the process untouched, which opens it at its first use.
+    watcher = new Worker(WATCHER, { eval: true, execArgv: [], env: {}, name: "webstorage-watchdog", stdout: true, stderr: true });
     watcher.on("error", () => undefined);
     watcher.unref();
   }

@@ -253,6 +253,10 @@ export class WebStorage implements Disposable {
         this.#fill(view, session());
         return view;
       },
+      closed: (closed) => {
+        const index = this.#windows.indexOf(closed);
+        if (index >= 0) this.#windows.splice(index, 1);
+      },
     });
     this.#windows.push(window);
     return window;
