@@ -59,7 +59,7 @@ export function startFifoProcess(program: string, args: string[]): FifoProcess {
   if (process.platform === "win32") {
     throw new StorageFailure(
       "NotSupportedError",
-      "Synchronous storage needs FIFOs, which Windows does not have. Nothing was stored. Use the asynchronous connect() there.",
+      "Synchronous storage needs FIFOs, which Windows does not have. Nothing was stored, and connect() has no server there either.",
     );
   }
   const directory = makeThrowaway("fifos");
