@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { root } from "./paths.mjs";
 import { assertPassed, runProgram } from "./programs.mjs";
 
-const SUITES = ["storage", "two-processes", "bursts", "copies", "durability", "faults", "connect"];
+const SUITES = ["storage", "two-processes", "bursts", "copies", "durability", "faults", "connect", "states"];
 
 // The packages `deno` and `bun` would link the programs in install scripts, which are not run.
 function program(name, file) {

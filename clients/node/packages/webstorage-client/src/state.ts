@@ -89,7 +89,7 @@ function stateIn(path: string): Partial<StorageState> {
   }
   const { cookies, origins } = (state ?? {}) as Partial<StorageState>;
   const lists = [cookies, origins].filter((list) => list !== undefined);
-  if (typeof state === "object" && state !== null && lists.every(Array.isArray) && (lists.length > 0 || Object.keys(state).length === 0)) return state;
+  if (typeof state === "object" && state !== null && !Array.isArray(state) && lists.every(Array.isArray) && (lists.length > 0 || Object.keys(state).length === 0)) return state;
   throw new Error(`storageState: the file ${path} holds something else than a storageState, which would be lost. ${UNTOUCHED} Name another file.`);
 }
 
