@@ -22,6 +22,7 @@ const watched = [
   ...globals.map((name) => [globalThis, name]),
   ...["now", "mark", "measure"].map((name) => [performance, name]),
   [Date, "now"],
+  ...["parse", "stringify"].map((name) => [JSON, name]),
   ...["on", "once", "kill", "emitWarning", "hrtime", "cwd"].map((name) => [process, name]),
 ];
 

@@ -3,7 +3,7 @@ import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
-import { emitWarning, onProcess, outOfContext } from "./runtime.js";
+import { emitWarning, onProcess, outOfContext, toJson } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import { SyncConnection } from "./sync-connection.js";
 import type { CompleteEvent } from "./wire.js";
@@ -92,7 +92,7 @@ export class AreaHost {
   }
 
   #openMirrored(address: AreaAddress, owner: ViewOwner): View {
-    const key = JSON.stringify([address.persistent, address.origin, address.quota]);
+    const key = toJson([address.persistent, address.origin, address.quota]);
     let area = this.#mirrors.get(key);
     if (area === undefined) {
       const created: MirroredArea = new MirroredArea(
@@ -158,7 +158,7 @@ function hookEnd(): void {
 
 /** The server for these options: one that runs already, or a new one. */
 export function acquireHost(options: HostOptions): AreaHost {
-  const key = JSON.stringify([options.program, options.storageDir, options.mode, options.timeout]);
+  const key = toJson([options.program, options.storageDir, options.mode, options.timeout]);
   let host = hosts.get(key);
   if (host === undefined) {
     if (!hooked) hookEnd();

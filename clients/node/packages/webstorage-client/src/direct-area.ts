@@ -1,5 +1,6 @@
 import type { Change } from "./area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
+import { toJson } from "./runtime.js";
 import type { SyncConnection } from "./sync-connection.js";
 import { allEntries, allKeys, openArea, subscribe, type CompleteEvent } from "./wire.js";
 
@@ -43,12 +44,12 @@ export class DirectView implements View {
   }
 
   getItem(key: string): string | null {
-    return this.#connection.callWith("storage/getItem", `[${this.#handle},${JSON.stringify(key)}]`) as string | null;
+    return this.#connection.callWith("storage/getItem", `[${this.#handle},${toJson(key)}]`) as string | null;
   }
 
   setItem(key: string, value: string): void {
     const old = this.#heard ? this.getItem(key) : null;
-    this.#connection.callWith("storage/setItem", `[${this.#handle},${JSON.stringify(key)},${JSON.stringify(value)}]`);
+    this.#connection.callWith("storage/setItem", `[${this.#handle},${toJson(key)},${toJson(value)}]`);
     if (this.#heard && old !== value) this.#broadcast({ key, oldValue: old, newValue: value, url: this.#owner.url });
   }
 

@@ -1,4 +1,4 @@
-import { readFile, statSync } from "./runtime.js";
+import { fromJson, readFile, statSync } from "./runtime.js";
 
 /** The members of an object in their order. */
 export type Members = [name: string, value: unknown][];
@@ -31,7 +31,7 @@ export function textIn(path: string): string {
  */
 export function parseJson(text: string): { value: unknown; members(object: object): Members } {
   try {
-    JSON.parse(text);
+    fromJson(text);
   } catch (error) {
     throw new NotJson(`is not JSON (${(error as Error).message})`);
   }
@@ -40,7 +40,7 @@ export function parseJson(text: string): { value: unknown; members(object: objec
     colon === undefined ? string : `"@${place} ${string.slice(1)}`,
   );
   return {
-    value: JSON.parse(numbered),
+    value: fromJson(numbered),
     members: (object) => Object.entries(object).map(([name, value]) => [name.slice(name.indexOf(" ") + 1), value]),
   };
 }

@@ -1,4 +1,5 @@
 import type { RpcError } from "./failure.js";
+import { fromJson, toJson } from "./runtime.js";
 
 const NEWLINE = 0x0a;
 
@@ -14,7 +15,7 @@ export interface ServerMessage {
 /** The message in a line; undefined if the line has none. */
 export function messageIn(line: string): ServerMessage | undefined {
   try {
-    const message = JSON.parse(line) as unknown;
+    const message = fromJson(line) as unknown;
     return typeof message === "object" && message !== null ? message : undefined;
   } catch {
     return undefined;
@@ -23,7 +24,7 @@ export function messageIn(line: string): ServerMessage | undefined {
 
 /** What a server did that wrote another line. */
 export function noMessage(line: string): string {
-  return `wrote a line that is no message, and was ended: ${JSON.stringify(line.slice(0, 100))}`;
+  return `wrote a line that is no message, and was ended: ${toJson(line.slice(0, 100))}`;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { toJson } from "./runtime.js";
+
 /** What an option may be, in words and as a test. */
 export interface Kind {
   expected: string;
@@ -9,7 +11,7 @@ export type Kinds<Options> = Record<keyof Options, Kind>;
 
 /** One of some strings. */
 export function oneOf(...values: string[]): Kind {
-  const quoted = values.map((value) => JSON.stringify(value));
+  const quoted = values.map((value) => toJson(value));
   return { expected: `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`, fits: (value) => values.includes(value as string) };
 }
 
@@ -39,7 +41,7 @@ export const kind = {
 function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
   try {
-    return JSON.stringify(value) ?? String(value);
+    return toJson(value) ?? String(value);
   } catch {
     return "this value";
   }

@@ -1,5 +1,5 @@
 import { openEnvironment, resetBeforeTest, type EnvironmentOptions } from "./environment.js";
-import { onProcess, writeSync } from "./runtime.js";
+import { fromJson, onProcess, writeSync } from "./runtime.js";
 
 /**
  * Loaded before the tests, this gives node:test, Mocha and Bun a storage that is reset before each
@@ -10,7 +10,7 @@ function optionsFromEnvironment(): EnvironmentOptions {
   const text = process.env.WEBSTORAGE_OPTIONS;
   if (!text) return {};
   try {
-    return JSON.parse(text) as EnvironmentOptions;
+    return fromJson(text) as EnvironmentOptions;
   } catch (error) {
     throw new Error(`WEBSTORAGE_OPTIONS is not JSON (${(error as Error).message}). Nothing was set up. Write it as {"origin":"https://example.test"}.`);
   }

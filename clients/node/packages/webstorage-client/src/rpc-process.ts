@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { failureFrom, notAServer, StorageFailure } from "./failure.js";
 import { LineDecoder, messageIn, noMessage } from "./lines.js";
-import { clearTimeout, setTimeout, spawn } from "./runtime.js";
+import { clearTimeout, setTimeout, spawn, toJson } from "./runtime.js";
 import type { Notification } from "./sync-connection.js";
 
 interface Waiting {
@@ -59,7 +59,7 @@ export class RpcProcess {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#child.stdin!.write(`${JSON.stringify({ jsonrpc: "2.0", id, method, params })}\n`);
+      this.#child.stdin!.write(`${toJson({ jsonrpc: "2.0", id, method, params })}\n`);
       if (this.#timer === undefined) this.#startTimer();
     });
   }

@@ -1,6 +1,6 @@
 import { NotJson, parseJson, textIn, type Members } from "./json-file.js";
 import { originOf } from "./origin.js";
-import { resolve } from "./runtime.js";
+import { resolve, toJson } from "./runtime.js";
 import type { Entries, Seed, Snapshot } from "./state.js";
 
 const FORMS = "a storageState of Playwright, an object with localStorage and sessionStorage, or items as an object or as pairs";
@@ -34,11 +34,11 @@ function found(value: unknown): string {
   if (isPlain(value)) return "an object";
   const tag = Object.prototype.toString.call(value).slice("[object ".length, -1);
   const name = tag === "Object" ? ((value as { constructor?: { name?: string } }).constructor?.name ?? tag) : tag;
-  return `a ${name}`;
+  return `${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
 }
 
 function shown(key: string): string {
-  return JSON.stringify(key.length > 40 ? `${key.slice(0, 40)}…` : key);
+  return toJson(key.length > 40 ? `${key.slice(0, 40)}…` : key);
 }
 
 /**

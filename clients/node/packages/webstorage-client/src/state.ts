@@ -1,6 +1,6 @@
 import { NotJson, textIn } from "./json-file.js";
 import { originOf } from "./origin.js";
-import { closeSync, fsyncSync, lstatSync, openSync, readlinkSync, renameSync, resolve, unlinkSync, writeSync } from "./runtime.js";
+import { closeSync, fromJson, fsyncSync, lstatSync, openSync, readlinkSync, renameSync, resolve, toJson, unlinkSync, writeSync } from "./runtime.js";
 
 /** Items in key order. */
 export type Entries = [key: string, value: string][];
@@ -80,7 +80,7 @@ function stateIn(path: string): Partial<StorageState> {
   let state: unknown;
   try {
     const text = textIn(path);
-    state = text.trim() === "" ? {} : JSON.parse(text);
+    state = text.trim() === "" ? {} : fromJson(text);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return {};
@@ -125,7 +125,7 @@ export function stateOf(snapshot: Snapshot, origin: string, path?: string): Stor
   const target = targetOf(path);
   const state = mergedInto(stateIn(target), own);
   try {
-    writePrivate(target, `${JSON.stringify(state, null, 2)}\n`);
+    writePrivate(target, `${toJson(state, null, 2)}\n`);
   } catch (error) {
     throw new Error(`storageState: the file ${target} could not be written (${(error as Error).message}). What was there is unchanged.`, { cause: error });
   }

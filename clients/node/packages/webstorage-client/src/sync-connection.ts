@@ -3,7 +3,7 @@ import { closedFailure, failureFrom, notAServer, StorageFailure, type RpcError }
 import { startFifoProcess, type FifoProcess } from "./fifo-process.js";
 import { LineDecoder, messageIn, noMessage } from "./lines.js";
 import { watchOutput } from "./output-watch.js";
-import { now, queueMicrotask, readSync, setImmediate, setTimeout, writeSync } from "./runtime.js";
+import { fromJson, now, queueMicrotask, readSync, setImmediate, setTimeout, toJson, writeSync } from "./runtime.js";
 import { sleep } from "./sleep.js";
 import { watch, type Watch } from "./watchdog.js";
 
@@ -53,8 +53,8 @@ export class PostedCall {
   encode(id: number): string {
     const start = `{"jsonrpc":"2.0","id":${id},"method":"${this.method}","params":[${this.handle}`;
     if (this.key === undefined) return `${start}]}\n`;
-    if (this.value === undefined) return `${start},${JSON.stringify(this.key)}]}\n`;
-    return `${start},${JSON.stringify(this.key)},${JSON.stringify(this.value)}]}\n`;
+    if (this.value === undefined) return `${start},${toJson(this.key)}]}\n`;
+    return `${start},${toJson(this.key)},${toJson(this.value)}]}\n`;
   }
 }
 
@@ -92,7 +92,7 @@ const QUOTE = 0x22;
 /** The value of JSON text; most are strings without escapes, which need no parser. */
 function valueOf(json: string): unknown {
   if (json.charCodeAt(0) === QUOTE && !json.includes("\\")) return json.slice(1, -1);
-  return JSON.parse(json);
+  return fromJson(json);
 }
 
 /** Sleeps for a moment that grows with the number of vain attempts: 10 µs to 1 ms. */
@@ -204,7 +204,7 @@ export class SyncConnection {
 
   /** Sends a call and blocks until its result is there, or throws its error. */
   call(method: string, params: unknown): unknown {
-    return this.callWith(method, JSON.stringify(params));
+    return this.callWith(method, toJson(params));
   }
 
   /** The same with params that are JSON text already. */

@@ -44,7 +44,9 @@ function isGone(pid: number, start: string): boolean {
 
 /** Removes a directory and all that is in it. Node's own `rmSync` uses other functions of `fs`, which a test may have replaced. */
 function removeTree(path: string): void {
-  if (!lstatSync(path).isDirectory()) return unlinkSync(path);
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isDirectory()) return unlinkSync(path);
   for (const name of readdirSync(path)) removeTree(resolve(path, name));
   rmdirSync(path);
 }
