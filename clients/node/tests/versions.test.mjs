@@ -20,7 +20,7 @@ for (const version of [22, 24, 26]) {
     test("is that version", async () => {
       assertPassed(await run(version, root, ["--version"]), new RegExp(`^v${version}\\.`));
     });
-    const suites = ["shape/shape", "client/storage", "client/threads", "client/two-processes", "client/faults", "client/connect"];
+    const suites = ["shape/shape", "client/storage", "client/threads", "client/two-processes", "client/faults", "client/connect", "client/contexts", "client/spies"];
     test("the client", async () => {
       const files = suites.map((name) => `tests/${name}.test.mjs`);
       assertPassed(await run(version, root, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files]), /pass 1\d\d\n[^]*fail 0\n/);

@@ -57,7 +57,11 @@ class Reader {
   /** What the document of an origin starts with. */
   read(seed: unknown, origin: string): Snapshot {
     if (isArray(seed)) return this.#only(seed);
-    if (!isPlain(seed)) throw this.#wrong("", `expected ${FORMS}, found ${found(seed)}${typeof (seed as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] === "function" ? "; [...it] makes pairs of it" : ""}`);
+    if (!isPlain(seed)) {
+      // Maps, and what is made like them.
+      const advice = typeof (seed as Partial<Map<string, string>> | null)?.get === "function" ? "; [...it] makes pairs of it" : "";
+      throw this.#wrong("", `expected ${FORMS}, found ${found(seed)}${advice}`);
+    }
     const members = this.#members(seed);
     if (members.some(([name, value]) => (name === "origins" || name === "cookies") && isArray(value))) return this.#storageState(members, origin);
     const byArea = members.length > 0 && members.every(([name, value]) => (AREAS as readonly string[]).includes(name) && (typeof value === "object" || value === undefined));
