@@ -12,6 +12,7 @@ mod snapshot;
 mod transact;
 
 pub use import::{ImportMode, Imported};
+pub use key_order::Entry;
 pub use snapshot::Snapshot;
 pub use transact::Changes;
 
@@ -379,12 +380,6 @@ mod tests {
 
     /// All items of an area, in order.
     pub fn items(area: &mut Area, database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut items = Vec::new();
-        area.entries(database, None, u64::MAX, |key, value| {
-            items.push((key.to_vec(), value.to_vec()));
-            Ok(())
-        })
-        .expect("the database can be read");
-        items
+        area.all_entries(database).expect("the database can be read")
     }
 }

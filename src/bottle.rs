@@ -63,6 +63,8 @@ pub struct BottleFile {
     delivered: u64,
     /// Whether the file is another one than the one that `listeners` were told of.
     replaced: bool,
+    /// The quota and the number of other processes that listen, as `listeners` were last told.
+    told: (u64, u64),
     /// What notices the changes of other processes, while there are listeners.
     watch: Option<Arc<Watch>>,
     /// Whether the transaction that is open may write.
@@ -97,6 +99,7 @@ impl Bottle {
             listeners: Listeners::default(),
             delivered: row.sequence,
             replaced: false,
+            told: (row.quota, 0),
             watch: None,
             writing: false,
             commits: Arc::clone(&commits),
@@ -252,6 +255,7 @@ impl BottleFile {
             self.listeners.deliver(events);
             self.delivered = self.area.row().sequence;
         }
+        self.deliver_quota();
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub struct Listener {
     pub values: bool,
     /// Whether it wants to hear of its own changes.
     pub include_self: bool,
+    /// Whether it wants to hear of changes of the quota and of the number of other processes that listen.
+    pub tells_quota: bool,
     /// How messages to it are framed.
     pub framing: Framing,
     /// How lone surrogates are written to it.
@@ -177,6 +179,16 @@ impl Listeners {
         self.listeners.extend(others);
     }
 
+    /// Tells the listeners that want to know it the quota and the number of other processes that listen, as they are
+    /// at the change `sequence`.
+    pub fn deliver_quota(&mut self, sequence: u64, quota: u64, others: u64) {
+        for listener in self.listeners.iter_mut().filter(|listener| listener.tells_quota) {
+            let mut message = Vec::new();
+            encode(listener.framing, &listener.write_quota(sequence, quota, others), &mut message);
+            listener.send(&message, sequence);
+        }
+    }
+
     /// Tells every listener that changes up to `sequence` could not be delivered.
     pub fn deliver_overflow(&mut self, sequence: u64) {
         for listener in &mut self.listeners {
@@ -231,6 +243,17 @@ impl Listener {
             member("newValue", new_value.as_deref());
         }
         member("url", Some(event.url.as_bytes()));
+        message.extend_from_slice(b"}}");
+        message
+    }
+
+    /// Writes the notification `storage/quota`.
+    fn write_quota(&self, sequence: u64, quota: u64, others: u64) -> Vec<u8> {
+        let mut message = self.begin_notification("storage/quota", sequence);
+        message.extend_from_slice(b",\"quota\":");
+        write_decimal(quota, &mut message);
+        message.extend_from_slice(b",\"others\":");
+        write_decimal(others, &mut message);
         message.extend_from_slice(b"}}");
         message
     }
@@ -299,6 +322,7 @@ mod tests {
             filter: Filter::All,
             values: true,
             include_self: false,
+            tells_quota: false,
             framing: Framing::Lines,
             ill_formed: IllFormed::Escape,
             output,

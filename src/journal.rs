@@ -139,6 +139,8 @@ pub struct Journal {
     wanted: bool,
     /// Whether one of them wants the values.
     values_wanted: bool,
+    /// The number of other processes that listen.
+    others: u64,
     /// Whether the table has this process as one that listens.
     lists_own: bool,
     /// When it was last looked whether the listeners live; never yet if `None`.
@@ -151,7 +153,7 @@ impl Journal {
     /// The journal of a bottle whose listeners have their lock files in `dir`.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Journal { dir, wanted: false, values_wanted: false, lists_own: false, checked: None, kept: None }
+        Journal { dir, wanted: false, values_wanted: false, others: 0, lists_own: false, checked: None, kept: None }
     }
 
     /// Whether changes must be written to the journal.
@@ -172,6 +174,12 @@ impl Journal {
         self.lists_own
     }
 
+    /// The number of other processes that listen. One that has died counts until that is noticed.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.others
+    }
+
     /// Keeps changes for a while for a listener of this process that has gone and may come back.
     pub fn keep(&mut self, values: bool) {
         let values = values || self.kept.is_some_and(|(_, values)| values);
@@ -190,7 +198,7 @@ impl Journal {
             self.checked = Some(Instant::now());
         }
         self.kept = self.kept.filter(|(until, _)| Instant::now() < *until);
-        (self.wanted, self.values_wanted, self.lists_own) = (false, false, false);
+        (self.wanted, self.values_wanted, self.lists_own, self.others) = (false, false, false, 0);
         let now = unix_time();
         for mut listener in database.listeners()? {
             if own == Some(listener.name.as_str()) {
@@ -210,6 +218,7 @@ impl Journal {
             }
             self.wanted = true;
             self.values_wanted |= listener.wants_values;
+            self.others += u64::from(listener.until == 0);
         }
         if writing && !self.is_wanted() && !self.lists_own && database.oldest_change()?.is_some() {
             database.delete_changes(u64::MAX)?;

@@ -39,7 +39,7 @@ use crate::protocol::{
     CallLog, Calls, CancelRequest, Checked, Code, Delay, DenyPersistence, Discovered, DispatchEvent, EntriesPage, Estimate, ExecuteCommand,
     Export, Exported, Fail, Flush, Import, ImportResult, Initialize, Initialized, Item, KeySize, Largest, NoParams, OfIndex, OfKey, OfKeys,
     OfOrigin, OfSnapshot, OfStorage, Open, Opened, OriginInfo, Page, Progress, Restore, Salvage, SalvageResult, SetItem, SetQuota,
-    SetTrace, Snapshotted, StorageEvent, StorageOverflow, Subscribe, Subscribed, Transact, Unsubscribe,
+    SetTrace, Snapshotted, StorageEvent, StorageOverflow, StorageQuota, Subscribe, Subscribed, Transact, Unsubscribe,
 };
 use crate::reply::Plain;
 
@@ -141,6 +141,10 @@ pub fn table() -> Vec<Method> {
             .notification()
             .from_server()
             .example_after(CHANGED, r#"{"subscription":1,"storage":2,"sequence":1,"key":"theme","oldValue":null,"newValue":"dark","url":"http://localhost"}"#, ""),
+        row!("storage/quota", StorageQuota => (), "The quota of the persistent area of a subscription has changed, or the number of other processes that listen to it. Sent to subscriptions that ask for it.")
+            .notification()
+            .from_server()
+            .example_after(QUOTA_SET, r#"{"subscription":1,"storage":1,"sequence":0,"quota":5000000,"others":0}"#, ""),
         row!("storage/overflow", StorageOverflow => (), "The client was too slow to read the events of a subscription, and some were dropped.")
             .notification()
             .from_server()
@@ -249,6 +253,13 @@ const CHANGED: Said = &[
     ("storage/open", r#"{"persistent":false}"#),
     ("storage/subscribe", r#"{"storage":2}"#),
     ("storage/setItem", r#"{"storage":1,"key":"theme","value":"dark"}"#),
+];
+
+/// A change of the quota, and a subscription that is told of it.
+const QUOTA_SET: Said = &[
+    ("storage/open", r#"{"persistent":true}"#),
+    ("storage/subscribe", r#"{"storage":1,"quota":true}"#),
+    ("storage/open", r#"{"persistent":true,"quota":5000000}"#),
 ];
 
 /// The methods bound to one connection.
@@ -396,9 +407,20 @@ fn subscribe(connection: &mut Connection, params: Subscribe<'_>) -> Result<Plain
         values: params.values.unwrap_or(true),
         include_self: params.include_self.unwrap_or(false),
         since: params.since.map(|since| since.0),
+        items: params.items.unwrap_or(false),
+        quota: params.quota.unwrap_or(false),
     };
+    let tells_quota = wish.quota;
     let (subscription, subscribed) = connection.subscribe(params.storage, wish)?;
-    Ok(Plain(Subscribed { subscription, sequence: subscribed.sequence, gap: subscribed.gap }))
+    let item = |(key, value)| Item { key: DomString::from_wtf8(key), value: DomString::from_wtf8(value) };
+    Ok(Plain(Subscribed {
+        subscription,
+        sequence: subscribed.sequence,
+        gap: subscribed.gap,
+        items: subscribed.items.map(|items| items.into_iter().map(item).collect()),
+        quota: tells_quota.then_some(subscribed.quota),
+        others: tells_quota.then_some(subscribed.others),
+    }))
 }
 
 fn unsubscribe(connection: &mut Connection, params: Unsubscribe) -> Result<()> {

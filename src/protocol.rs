@@ -248,6 +248,13 @@ pub struct Subscribe<'a> {
     /// Whether the changes that this handle makes are sent too; false if left out.
     #[serde(default)]
     pub include_self: Option<bool>,
+    /// Whether the result has all items, as they are at the moment from which on events come; false if left out.
+    #[serde(default)]
+    pub items: Option<bool>,
+    /// Whether the result has the quota and the number of other processes that listen, and `storage/quota` tells
+    /// of their changes; false if left out.
+    #[serde(default)]
+    pub quota: Option<bool>,
 }
 
 /// Result of `storage/subscribe`.
@@ -260,6 +267,16 @@ pub struct Subscribed {
     /// Whether changes between `since` and `sequence` are not known any more. They are not sent then: read the
     /// area again.
     pub gap: bool,
+    /// All items in key order, as they are at `sequence`: applying the events to them gives the area at every later
+    /// moment. Absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Item<'static>>>,
+    /// The quota in bytes. Absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// The number of other processes that listen to the area; 0 for a session area. Absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others: Option<u64>,
 }
 
 /// Params of `storage/unsubscribe`.
@@ -291,6 +308,23 @@ pub struct StorageEvent<'a> {
     pub new_value: Option<DomString<'a>>,
     /// The URL of the document that made the change.
     pub url: String,
+}
+
+/// Params of the notification `storage/quota`: the quota of a persistent area, or the number of other processes that
+/// listen to it, is another one than the subscription was last told. A client that writes without waiting for the
+/// answers learns from it how much of the quota others may take meanwhile.
+#[derive(Debug, JsonSchema)]
+pub struct StorageQuota {
+    /// The id of the subscription.
+    pub subscription: SubscriptionId,
+    /// The handle that listens.
+    pub storage: Handle,
+    /// The number of the newest change when that was so.
+    pub sequence: u64,
+    /// The quota in bytes.
+    pub quota: u64,
+    /// The number of other processes that listen to the area. One that was killed counts until that is noticed.
+    pub others: u64,
 }
 
 /// Params of the notification `storage/overflow`: the client was too slow to read its events, and some were dropped.

@@ -18,6 +18,9 @@ pub(super) struct Finger {
     pub(super) id: i64,
 }
 
+/// The key and the value of an item.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 impl Area {
     /// `Storage.key`.
     ///
@@ -90,6 +93,19 @@ impl Area {
             return Err(Error::Sqlite(corrupt(MISCOUNTED)));
         }
         Ok(())
+    }
+
+    /// Every item's key and value, in key order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn all_entries(&mut self, database: &Database) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.entries(database, None, u64::MAX, |key, value| {
+            entries.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
+        Ok(entries)
     }
 
     /// The ids of the items after the one with key `after`.

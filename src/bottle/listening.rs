@@ -4,17 +4,25 @@
 use std::sync::Arc;
 
 use super::BottleFile;
+use crate::area::Entry;
 use crate::broadcast::{Event, Listener, Listeners};
 use crate::error::{Error, Result};
+use crate::sqlite::AreaRow;
 use crate::watch::Watch;
 
 /// What a new listener learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribed {
     /// The number of the newest change; the listener hears of all after it.
     pub sequence: u64,
     /// Whether changes after the one it asked for are not known any more.
     pub gap: bool,
+    /// The quota in bytes.
+    pub quota: u64,
+    /// The number of other processes that listen.
+    pub others: u64,
+    /// All items as of `sequence`, if they were asked for.
+    pub items: Option<Vec<Entry>>,
 }
 
 /// Changes that are read from the journal at a time.
@@ -25,17 +33,24 @@ const PAGE_BYTES: usize = 1 << 20;
 
 impl BottleFile {
     /// Adds a listener, which hears of every change after the result's sequence, and of those after `since` that
-    /// the journal still has. `watch` is held while there are listeners.
+    /// the journal still has. With `items` they are read in the same transaction, so that nothing can come between
+    /// what they show and the first event. `watch` is held while there are listeners.
     ///
     /// # Errors
     /// As [`BottleFile::begin_read`].
-    pub fn subscribe(&mut self, mut listener: Listener, since: Option<u64>, watch: &Arc<Watch>) -> Result<Subscribed> {
+    pub fn subscribe(&mut self, mut listener: Listener, since: Option<u64>, items: bool, watch: &Arc<Watch>) -> Result<Subscribed> {
         self.begin_write()?;
         let wants_values = listener.values || self.listeners.want_values();
-        let prepared = self.journal.enter(&self.database, watch.presence(), wants_values).and_then(|()| self.replay(&mut listener, since));
+        let entered = self.journal.enter(&self.database, watch.presence(), wants_values);
+        let prepared = entered.and_then(|()| self.replay(&mut listener, since)).map_err(Error::Sqlite);
+        let prepared = prepared.and_then(|gap| {
+            let items = if items { Some(self.area.all_entries(&self.database)?) } else { None };
+            let AreaRow { sequence, quota, .. } = *self.area.row();
+            Ok(Subscribed { sequence, gap, quota, others: self.journal.others(), items })
+        });
         let subscribed = match prepared {
             Ok(subscribed) => subscribed,
-            Err(error) => return Err(self.abort(Error::Sqlite(error))),
+            Err(error) => return Err(self.abort(error)),
         };
         self.commit(&[])?;
         self.watch = Some(Arc::clone(watch));
@@ -44,10 +59,10 @@ impl BottleFile {
         Ok(subscribed)
     }
 
-    /// Gives a listener the changes after `since`, if the journal has them all.
-    fn replay(&self, listener: &mut Listener, since: Option<u64>) -> rusqlite::Result<Subscribed> {
+    /// Gives a listener the changes after `since`, if the journal has them all; whether it has not.
+    fn replay(&self, listener: &mut Listener, since: Option<u64>) -> rusqlite::Result<bool> {
         let sequence = self.area.row().sequence;
-        let Some(since) = since else { return Ok(Subscribed { sequence, gap: false }) };
+        let Some(since) = since else { return Ok(false) };
         let mut gap = since > sequence || self.database.count_changes(since)? != sequence - since;
         if !gap {
             self.database.changes(since, |row| {
@@ -58,7 +73,7 @@ impl BottleFile {
         if gap {
             listener.hold_nothing();
         }
-        Ok(Subscribed { sequence, gap })
+        Ok(gap)
     }
 
     /// Removes the listeners of one connection that `which` chooses. If nobody is left that listens, returns what
@@ -143,6 +158,15 @@ impl BottleFile {
             self.delivered = newest;
         }
         Ok(true)
+    }
+
+    /// Tells the listeners that want to know it if the quota or the number of other processes that listen has
+    /// changed since they were last told.
+    pub(super) fn deliver_quota(&mut self) {
+        let now = (self.area.row().quota, self.journal.others());
+        if std::mem::replace(&mut self.told, now) != now {
+            self.listeners.deliver_quota(self.delivered, now.0, now.1);
+        }
     }
 
     /// Enters this process as a listener if others have taken it out, or the file away.

@@ -8,6 +8,7 @@ use crate::bottle::Subscribed;
 use crate::broadcast::{Filter, Held, Listener};
 use crate::error::{Error, Result};
 use crate::protocol::{Handle, SubscriptionId};
+use crate::sqlite::AreaRow;
 use crate::wait::Wait;
 
 /// What a subscription is to bring.
@@ -21,6 +22,10 @@ pub struct SubscriptionWish {
     pub include_self: bool,
     /// The last change that is known already.
     pub since: Option<u64>,
+    /// Whether the items are to be read at the moment from which on changes are told.
+    pub items: bool,
+    /// Whether changes of the quota and of the number of other processes that listen are told too.
+    pub quota: bool,
 }
 
 impl Connection {
@@ -39,6 +44,7 @@ impl Connection {
             filter: wish.filter,
             values: wish.values,
             include_self: wish.include_self,
+            tells_quota: wish.quota,
             framing: self.replies.framing(),
             ill_formed: self.replies.ill_formed(),
             output: self.output.clone(),
@@ -48,14 +54,16 @@ impl Connection {
             StorageArea::Session(id) => {
                 let id = *id;
                 let session = self.session()?;
-                let sequence = session.area(id)?.0.row().sequence;
+                let (area, database) = session.area(id)?;
+                let items = if wish.items { Some(area.all_entries(database)?) } else { None };
+                let AreaRow { sequence, quota, .. } = *area.row();
                 session.listen(id, |listeners| listeners.add(listener));
-                Subscribed { sequence, gap: wish.since.is_some_and(|since| since != sequence) }
+                Subscribed { sequence, gap: wish.since.is_some_and(|since| since != sequence), quota, others: 0, items }
             }
             StorageArea::Persistent(bottle) => {
                 let bottle = Arc::clone(bottle);
                 let watch = self.shed()?.watch(&bottle)?;
-                bottle.lock(&self.wait)?.subscribe(listener, wish.since, &watch)?
+                bottle.lock(&self.wait)?.subscribe(listener, wish.since, wish.items, &watch)?
             }
         };
         self.next_subscription += 1;

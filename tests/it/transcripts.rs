@@ -72,6 +72,7 @@ transcripts! {
     events_choices = "events-choices.txt",
     events_delete = "events-delete.txt",
     events_handles = "events-handles.txt",
+    events_items = "events-items.txt",
     events_listen = "events-listen.txt",
     events_overflow = "events-overflow.txt",
     events_processes = "events-processes.txt",

@@ -55,6 +55,12 @@ export interface Subscribed {
   sequence: number;
   /** Whether changes between `since` and `sequence` are not known any more. They are not sent then: read the area again. */
   gap: boolean;
+  /** All items in key order, as they are at `sequence`: applying the events to them gives the area at every later moment. Absent unless asked for. */
+  items?: Item[] | null;
+  /** The quota in bytes. Absent unless asked for. */
+  quota?: number | null;
+  /** The number of other processes that listen to the area; 0 for a session area. Absent unless asked for. */
+  others?: number | null;
 }
 
 /** Result of `storage/snapshot`. */
@@ -543,10 +549,14 @@ export interface SubscribeParams {
   since?: Count | null;
   /** Whether the changes that this handle makes are sent too; false if left out. */
   includeSelf?: boolean | null;
+  /** Whether the result has all items, as they are at the moment from which on events come; false if left out. */
+  items?: boolean | null;
+  /** Whether the result has the quota and the number of other processes that listen, and `storage/quota` tells of their changes; false if left out. */
+  quota?: boolean | null;
 }
 
 /** The same by position. */
-export type SubscribeParamsByPosition = [storage: number, keys?: DOMString[] | null, prefix?: DOMString | null, values?: boolean | null, since?: Count | null, includeSelf?: boolean | null];
+export type SubscribeParamsByPosition = [storage: number, keys?: DOMString[] | null, prefix?: DOMString | null, values?: boolean | null, since?: Count | null, includeSelf?: boolean | null, items?: boolean | null, quota?: boolean | null];
 
 /** Params of `storage/unsubscribe`. */
 export interface UnsubscribeParams {
@@ -573,6 +583,20 @@ export interface StorageEventParams {
   newValue?: DOMString | null;
   /** The URL of the document that made the change. */
   url: string;
+}
+
+/** Params of `storage/quota`. */
+export interface StorageQuotaParams {
+  /** The id of the subscription. */
+  subscription: number;
+  /** The handle that listens. */
+  storage: number;
+  /** The number of the newest change when that was so. */
+  sequence: number;
+  /** The quota in bytes. */
+  quota: number;
+  /** The number of other processes that listen to the area. One that was killed counts until that is noticed. */
+  others: number;
 }
 
 /** Params of `storage/overflow`. */
@@ -1116,6 +1140,10 @@ export interface ServerNotifications {
   /** The area of a subscription has changed: the HTML standard's storage event. */
   "storage/event": {
     params: StorageEventParams;
+  };
+  /** The quota of the persistent area of a subscription has changed, or the number of other processes that listen to it. Sent to subscriptions that ask for it. */
+  "storage/quota": {
+    params: StorageQuotaParams;
   };
   /** The client was too slow to read the events of a subscription, and some were dropped. */
   "storage/overflow": {
