@@ -1,9 +1,10 @@
 // The asynchronous client.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connect, quotaNumbers } from "webstorage-client";
+import { connect, createWebStorage, quotaNumbers } from "webstorage-client";
 import { serverPath } from "../paths.mjs";
 import { exists, temporaryDirectory, until } from "./processes.mjs";
 
@@ -77,6 +78,61 @@ test("a server that hangs is ended after the timeout and replaced", async (t) =>
   await assert.rejects(area.setItem("a", "1"), { name: "TimeoutError" });
   assert.equal(await area.length(), 0);
   assert.notEqual(connection.serverPid, first);
+});
+
+test("an interrupt from the terminal leaves the server to the program's own handler, and the end of the program ends it", async (t) => {
+  const storageDir = temporaryDirectory();
+  const source = `
+    import { connect } from ${JSON.stringify(import.meta.resolve("webstorage-client"))};
+    const connection = await connect({ server: ${JSON.stringify(serverPath())}, storageDir: ${JSON.stringify(storageDir)} });
+    const area = await connection.open({ persistent: true });
+    const memory = await connection.open({ persistent: false });
+    await memory.setItem("draft", "1");
+    process.on("SIGINT", async () => {
+      // Whoever has been interrupted together with this process has noticed it by now.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await area.setItem("last", await memory.getItem("draft"));
+      process.exit(5);
+    });
+    process.stdout.write(String(connection.serverPid) + "\\n");
+    setInterval(() => undefined, 1000);
+  `;
+  const args = "Deno" in globalThis ? ["eval", "--node-modules-dir=manual", source] : ["--input-type=module", "-e", source];
+  // A terminal interrupts the group of processes that it runs.
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const server = Number(await new Promise((resolve) => child.stdout.once("data", resolve)));
+  process.kill(-child.pid, "SIGINT");
+  assert.equal(await ended, 5);
+  await until(() => !exists(server), "the end of the server");
+  const connection = await open(t, { storageDir });
+  assert.equal(await (await connection.open({ persistent: true })).getItem("last"), "1");
+});
+
+test("an error without an id fails what is outstanding, and the connection goes on", async (t) => {
+  const program = join(temporaryDirectory(), "server");
+  // The first getItem is answered as a message is whose id could not be read.
+  writeFileSync(program, `#!/bin/sh
+    exec 3>&1
+    first=1
+    while IFS= read -r line; do
+      case $first$line in
+        1*getItem*)
+          first=
+          echo '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error: nothing was changed."}}' >&3 ;;
+        *) printf '%s\\n' "$line" ;;
+      esac
+    done | '${serverPath()}' "$@"
+  `);
+  chmodSync(program, 0o755);
+  const connection = await open(t, { server: program });
+  const area = await connection.open({ persistent: true });
+  await assert.rejects(area.getItem("a"), { name: "UnknownError", message: /Parse error/ });
+  assert.equal(await area.getItem("a"), null);
+  const storage = createWebStorage({ server: program, mode: "direct" });
+  t.after(() => storage.close());
+  assert.throws(() => storage.localStorage.getItem("a"), { name: "UnknownError", message: /Parse error/ });
+  assert.equal(storage.localStorage.getItem("a"), null);
 });
 
 test("without reconnect the connection closes", async (t) => {

@@ -5,7 +5,8 @@ const NEWLINE = 0x0a;
 
 /** A response or a notification of the server. */
 export interface ServerMessage {
-  id?: number;
+  /** Null in an error about what had no id that could be read. */
+  id?: number | null;
   method?: string;
   params?: unknown;
   result?: unknown;

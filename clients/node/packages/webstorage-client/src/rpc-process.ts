@@ -37,7 +37,9 @@ export class RpcProcess {
     this.#program = program;
     this.#timeout = timeout;
     this.#events = events;
-    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    // A process group of its own: an interrupt typed at the terminal must not take the server down before the
+    // interrupted program has stored its state; the end of its input ends it. On Windows it would get a window.
+    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: process.platform !== "win32" });
     const { stdin, stdout, stderr } = this.#child;
     const decoder = new LineDecoder();
     stdout!.on("data", (bytes: Buffer) => decoder.push(bytes).forEach((line) => this.#take(line)));
@@ -86,12 +88,21 @@ export class RpcProcess {
     }
     this.#spoken = true;
     if (message.method !== undefined) return this.#events.onnotification({ method: message.method, params: message.params });
+    // The server could not read the id of one of the open calls, which nothing else would answer, and cannot say
+    // which it is. Answers to the others that still come find nobody.
+    if (message.id === null && message.error !== undefined) return this.#failAll(failureFrom(message.error));
     const waiting = this.#waiting.get(message.id as number);
     if (waiting === undefined) return;
     this.#waiting.delete(message.id as number);
     this.#answered++;
     if (message.error !== undefined) waiting.reject(failureFrom(message.error));
     else waiting.resolve(message.result);
+  }
+
+  /** Fails every open call. */
+  #failAll(failure: StorageFailure): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(failure);
+    this.#waiting.clear();
   }
 
   /** Looks at every interval whether anything was answered in it; a silent server is ended. */
@@ -125,8 +136,7 @@ export class RpcProcess {
     if (this.#ended !== undefined) return;
     this.#ended = failure;
     clearTimeout(this.#timer);
-    for (const waiting of this.#waiting.values()) waiting.reject(failure);
-    this.#waiting.clear();
+    this.#failAll(failure);
     if (!this.#ending) this.#events.ondeath(failure);
   }
 }

@@ -554,11 +554,15 @@ export class SyncConnection {
     } else if (this.#firstUnanswered < this.#unanswered.length) {
       const owner = this.#acknowledge();
       if (message.error !== undefined) owner.refused(failureFrom(message.error));
+    } else if (this.#inCall && message.id === null && message.error !== undefined) {
+      // The server could not read the id of what it refuses. Answers come in the order of the calls, and every
+      // earlier one has its own, so that this is the one that is waited for.
+      this.#reply = message;
     }
   }
 
   #deliver(): void {
-    // Delivering one may take in or discard others, so that the list may be another one afterwards.
+    // Delivering one may read others, which come behind it.
     while (this.#delivered < this.#notifications.length) this.onnotification?.(this.#notifications[this.#delivered++]);
     this.#notifications = [];
     this.#delivered = 0;
