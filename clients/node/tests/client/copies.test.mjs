@@ -10,6 +10,8 @@ const { MirroredArea } = require(dist.replace(/index\.js$/, "mirrored-area.js"))
 const { eventIn } = require(dist.replace(/index\.js$/, "event-line.js"));
 const { PendingWrites } = require(dist.replace(/index\.js$/, "pending-writes.js"));
 
+const ADDRESS = { persistent: true, origin: "o" };
+
 /** What the server does with changes: applies them in one order and tells every connection of each. */
 class TotalOrder {
   items = new Map();
@@ -36,8 +38,10 @@ class TotalOrder {
 /** What a copy needs of a connection: calls are answered at once, posted changes wait for their commit. */
 class Wire {
   alive = true;
+  writesThrough = false;
   posted = [];
   events = [];
+  subscriptions = 0;
 
   constructor(order) {
     this.order = order;
@@ -46,18 +50,16 @@ class Wire {
 
   call(method) {
     if (method === "storage/open") return { storage: 1, length: this.order.items.size, quota: 1e6 };
-    if (method === "storage/subscribe") return { subscription: 1 };
-    assert.equal(method, "storage/entries");
-    return [...this.order.items].map(([key, value]) => ({ key, value }));
+    if (method === "storage/unsubscribe") return null;
+    assert.equal(method, "storage/subscribe");
+    // Events of an earlier subscription find nobody any more.
+    this.events = [];
+    const items = [...this.order.items].map(([key, value]) => ({ key, value }));
+    return { subscription: ++this.subscriptions, sequence: 0, gap: false, items, quota: 1e6, others: 0 };
   }
 
   post(owner, method, ...params) {
     this.posted.push([method, params]);
-  }
-
-  /** What is read of a copy's area is newer than the events that have come. */
-  discard(which) {
-    this.events = this.events.filter((event) => !which({ params: { subscription: 1, ...event } }));
   }
 
   commitOne() {
@@ -86,8 +88,8 @@ test("three copies end like the server, in content and in order, whatever the in
     const order = new TotalOrder();
     const copies = [0, 1, 2].map(() => {
       const wire = new Wire(order);
-      const area = new MirroredArea(wire, { persistent: true, origin: "o" }, assert.fail, () => undefined);
-      return { wire, area, view: area.open({ url: "", emitSelf: false, deliver: () => undefined }) };
+      const area = new MirroredArea(wire, ADDRESS, new Map(), assert.fail, () => undefined);
+      return { wire, area, view: area.open(ADDRESS, { url: "", emitSelf: false, deliver: () => undefined }) };
     });
     const takeEvent = (copy) => {
       current = copy;
@@ -162,8 +164,9 @@ test("an area in memory sends the last of several waiting writes, and the server
         if (waiting.length === 0) this.round++;
       },
     };
-    const area = new MirroredArea(connection, { persistent: false, origin: "o" }, assert.fail, () => undefined);
-    const view = area.open({ url: "", emitSelf: false, deliver: () => undefined });
+    const address = { persistent: false, origin: "o" };
+    const area = new MirroredArea(connection, address, new Map(), assert.fail, () => undefined);
+    const view = area.open(address, { url: "", emitSelf: false, deliver: () => undefined });
     for (let step = 60; step > 0; step--) {
       const [key, action] = [`k${random(4)}`, random(12)];
       const before = waiting.length;

@@ -62,6 +62,69 @@ describe("mirrored writes outlive", () => {
   });
 });
 
+describe("what handlers of the end store outlives it", () => {
+  const ends = [
+    ["the natural end of the program", "", 0],
+    ["process.exit", "process.exit(3);", 3],
+    ["process.exit in a handler of a signal", "process.on('SIGTERM', () => process.exit(3)); process.kill(process.pid, 'SIGTERM');", 3],
+    ["an uncaught exception", "throw new Error('on purpose');", 1],
+    ["an unhandled rejection", "Promise.reject(new Error('on purpose'));", 1],
+    ["the end of a worker thread", "", 0],
+    ["process.exit in a worker thread", "process.exit(3);", 0],
+  ];
+  const settings = [
+    ["in a storage that was used before", "storage.localStorage.setItem('early', '1');"],
+    ["in a storage that was not used before", ""],
+  ];
+  for (const [where, before] of settings) {
+    for (const [name, end, code] of ends) {
+      test(`${name}, ${where}`, async () => {
+        const storageDir = temporaryDirectory();
+        const source = `
+          import { createWebStorage } from ${JSON.stringify(import.meta.resolve("webstorage-client"))};
+          const open = () => createWebStorage({ storageDir: ${JSON.stringify(storageDir)}, quota: 1000 });
+          const storage = open();
+          ${before}
+          let called = false;
+          const handler = () => {
+            if (called) return;
+            called = true;
+            storage.localStorage.setItem("gone", "1");
+            storage.localStorage.clear();
+            storage.localStorage.setItem("k", "1");
+            storage.localStorage.setItem("k", "2");
+            open().localStorage.setItem("l", "3");
+            try {
+              storage.localStorage.setItem("large", "x".repeat(1000));
+            } catch ({ name }) {
+              storage.localStorage.setItem(name, "4");
+            }
+          };
+          process.on("exit", handler);
+          // Deno has no exit for a program whose error nobody caught, but these.
+          if ("Deno" in globalThis) for (const type of ["error", "unhandledrejection"]) addEventListener(type, handler);
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          ${end}
+          // Bun waits for nothing that comes in a turn of its own.
+          setTimeout(() => undefined, 50);
+        `;
+        const inWorker = `
+          import { Worker } from "node:worker_threads";
+          new Worker(new URL("data:text/javascript," + encodeURIComponent(${JSON.stringify(source)})));
+        `;
+        const result = await runModule(name.includes("worker") ? inWorker : source);
+        assert.equal(result.code, code, result.errors);
+        const storage = createWebStorage({ storageDir, mode: "direct", server: serverPath() });
+        try {
+          assert.deepEqual(storage.snapshot().localStorage, [["k", "2"], ["l", "3"], ["QuotaExceededError", "4"]]);
+        } finally {
+          storage.close();
+        }
+      });
+    }
+  }
+});
+
 test("direct writes are confirmed when setItem returns, so a kill at any time loses none of them", async (t) => {
   const storageDir = temporaryDirectory();
   const source = `

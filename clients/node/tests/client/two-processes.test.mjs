@@ -131,21 +131,82 @@ test("mirrored: copies that are written at the same time end alike, in content a
   }
 });
 
-test("mirrored: a write that no longer fits on the server is undone and reported", async (t) => {
+for (const [what, quota, size] of [
+  ["a small quota", 2000, 20],
+  ["one that leaves room for writes that do not wait", 5_000_000, 6000],
+  ["large values", 5_000_000, 40_000],
+]) {
+  test(`mirrored: of several processes that fill an area (${what}) none is told later that a write did not fit`, async (t) => {
+    const storageDir = temporaryDirectory();
+    const options = { storageDir, quota };
+    const peers = await Promise.all([startPeer(t, options), startPeer(t, options), startPeer(t, options)]);
+    const fill = (name) => `
+      globalThis.warnings = [];
+      process.on("warning", ({ message }) => warnings.push(message));
+      globalThis.accepted = [];
+      const next = () => {
+        for (let n = 0; n < 5; n++) {
+          const key = "${name}" + accepted.length;
+          try {
+            localStorage.setItem(key, "x".repeat(${size}));
+          } catch ({ name }) {
+            globalThis.refused = name;
+            return;
+          }
+          accepted.push(key);
+        }
+        setImmediate(next);
+      };
+      setImmediate(next);
+      localStorage.length;
+    `;
+    await Promise.all(peers.map((peer, n) => peer.evaluate(fill("abc"[n]))));
+    const accepted = [];
+    for (const peer of peers) {
+      while ((await peer.evaluate("globalThis.refused")) !== "QuotaExceededError") await new Promise(setImmediate);
+      await peer.evaluate("storage.flush()");
+      accepted.push(...(await peer.evaluate("accepted")));
+      assert.deepEqual(await peer.evaluate("warnings"), []);
+    }
+    const truth = open(t, { storageDir, mode: "direct" }).snapshot().localStorage;
+    assert.deepEqual(truth.map(([key]) => key).sort(), accepted.sort());
+    // It is full: neither has anybody been refused what would have fitted.
+    const usage = truth.reduce((sum, [key, value]) => sum + 2 * (key.length + value.length), 0);
+    assert.ok(usage + 2 * (size + 4) > quota, `${usage} bytes are used`);
+  });
+}
+
+test("mirrored: another's raising and lowering of the quota counts for the next write", async (t) => {
   const storageDir = temporaryDirectory();
-  const storage = open(t, { storageDir, quota: 100 });
-  const heard = hearing(storage);
-  let warning;
-  process.once("warning", (first) => (warning = first));
-  const direct = open(t, { storageDir, mode: "direct" });
-  direct.localStorage.setItem("theirs", "x".repeat(40));
-  storage.localStorage.setItem("ours", "y".repeat(40));
-  await until(() => warning !== undefined, "the warning");
-  assert.equal(warning.name, "QuotaExceededError");
-  assert.match(warning.message, /is undone/);
-  await until(() => storage.localStorage.getItem("ours") === null, "the undoing");
-  assert.equal(storage.localStorage.getItem("theirs"), "x".repeat(40));
-  await until(() => heard.some(({ key, newValue }) => key === "ours" && newValue === null), "the event of the undoing");
+  const storage = open(t, { storageDir, quota: 1_000_000 });
+  storage.localStorage.setItem("k", "1");
+  const peer = await startPeer(t, { storageDir });
+  await peer.evaluate(`localStorage.length`);
+  const another = (quota) => peer.evaluate(`
+    import("webstorage-client").then(({ createWebStorage }) => createWebStorage({ storageDir: ${JSON.stringify(storageDir)}, quota: ${quota} }).localStorage.length);
+    1`);
+  for (const quota of [200, 2_000_000, 300, 1_000_000]) {
+    await another(quota);
+    const direct = open(t, { storageDir, mode: "direct" });
+    // A quota that is too small for it shows that the other process has got so far.
+    const large = "x".repeat(400_000);
+    const lowered = quota < 1000;
+    const probe = () => {
+      try {
+        direct.localStorage.setItem("probe", large);
+        direct.localStorage.removeItem("probe");
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    await until(() => probe() === lowered, "the other's quota");
+    if (lowered) assert.throws(() => storage.localStorage.setItem("large", large), { name: "QuotaExceededError" });
+    else storage.localStorage.setItem("large", large);
+    storage.localStorage.removeItem("large");
+    storage.flush();
+    direct.close();
+  }
 });
 
 test("the asynchronous client hears of others, live and after its server was replaced", async (t) => {

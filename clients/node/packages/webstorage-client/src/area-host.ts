@@ -3,9 +3,10 @@ import { eventIn } from "./event-line.js";
 import type { StorageFailure } from "./failure.js";
 import { MirroredArea, type WriteRefused } from "./mirrored-area.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
-import { emitWarning, onProcess, outOfContext, toJson } from "./runtime.js";
+import { emitWarning, fromJson, onProcess, outOfContext, setImmediate, toJson } from "./runtime.js";
 import { serverArguments } from "./server-arguments.js";
 import { SyncConnection } from "./sync-connection.js";
+import type { StorageQuotaParams } from "./protocol.js";
 import type { CompleteEvent } from "./wire.js";
 
 /** How areas are reached: through a copy in this process, or by one blocking call for each operation. */
@@ -19,7 +20,10 @@ export interface HostOptions {
   timeout: number;
 }
 
+// Fake timers of tests replace the global; the one of load time is the real one.
+
 const OVERFLOW = '{"jsonrpc":"2.0","method":"storage/overflow","params":{"subscription":';
+const QUOTA = '{"jsonrpc":"2.0","method":"storage/quota","params":{"subscription":';
 
 /** Who takes in the events of one subscription. */
 interface Listener {
@@ -38,7 +42,10 @@ export class AreaHost {
   readonly #mode: Mode;
   readonly #mirrors = new Map<string, MirroredArea>();
   readonly #directViews = new Map<string, Set<DirectView>>();
-  readonly #listeners = new Map<number, Listener>();
+  /** Who keeps copies. */
+  readonly #followers = new Map<number, MirroredArea>();
+  /** Who keeps none. */
+  readonly #listeners = new Map<number, DirectView>();
   #areas = 0;
   users = 0;
   onrefused: WriteRefused = (failure) => emitWarning(failure.message, failure.name);
@@ -53,13 +60,22 @@ export class AreaHost {
     };
     this.#connection.onarrival = (line, first) => {
       const event = eventIn(line);
-      if (event !== undefined) return this.#listeners.get(event.subscription)?.arrive(event, first) === true;
+      if (event !== undefined) return this.#listener(event.subscription)?.arrive(event, first) === true;
+      if (line.startsWith(QUOTA)) {
+        const { params } = fromJson(line) as { params: StorageQuotaParams };
+        const follower = this.#followers.get(params.subscription);
+        follower?.limit(params);
+        return follower !== undefined;
+      }
       if (!line.startsWith(OVERFLOW)) return false;
-      return this.#listeners.get(parseInt(line.slice(OVERFLOW.length)))?.miss() === true;
+      return this.#listener(parseInt(line.slice(OVERFLOW.length)))?.miss() === true;
     };
     this.#connection.onnotification = ({ method, params }) => {
-      const listener = this.#listeners.get((params as { subscription?: number }).subscription ?? -1);
-      if (method === "storage/event") listener?.apply(params as CompleteEvent);
+      const { subscription = -1 } = params as { subscription?: number };
+      const listener = this.#listener(subscription);
+      // Read together with the answer that tells whose it is, and so before it was known to be anybody's.
+      if (method === "storage/quota") this.#followers.get(subscription)?.limit(params as StorageQuotaParams);
+      else if (method === "storage/event") listener?.apply(params as CompleteEvent);
       else if (method === "storage/overflow") listener?.reload();
     };
   }
@@ -92,23 +108,13 @@ export class AreaHost {
   }
 
   #openMirrored(address: AreaAddress, owner: ViewOwner): View {
-    const key = toJson([address.persistent, address.origin, address.quota]);
+    const key = toJson([address.persistent, address.origin]);
     let area = this.#mirrors.get(key);
     if (area === undefined) {
-      const created: MirroredArea = new MirroredArea(
-        this.#connection,
-        address,
-        (failure) => this.onrefused(failure),
-        () => {
-          this.#mirrors.delete(key);
-          this.#ignore(created.subscription);
-        },
-      );
-      if (created.subscription !== undefined) this.#listeners.set(created.subscription, created);
-      this.#mirrors.set(key, created);
-      area = created;
+      area = new MirroredArea(this.#connection, address, this.#followers, (failure) => this.onrefused(failure), () => this.#mirrors.delete(key));
+      this.#mirrors.set(key, area);
     }
-    return area.open(owner);
+    return area.open(address, owner);
   }
 
   #openDirect(address: AreaAddress, owner: ViewOwner): View {
@@ -122,13 +128,24 @@ export class AreaHost {
     return view;
   }
 
-  #ignore(subscription: number | undefined): void {
-    if (subscription !== undefined) this.#listeners.delete(subscription);
+  #listener(subscription: number): Listener | undefined {
+    return this.#followers.get(subscription) ?? this.#listeners.get(subscription);
   }
 
   /** Blocks until the server has confirmed every change. */
   flush(): void {
     this.#connection.flush();
+  }
+
+  /** The same, and from now on every change that outlives the process is confirmed before the next one. */
+  writeThrough(): void {
+    this.#connection.writesThrough = true;
+    this.#connection.flush();
+  }
+
+  /** Changes may wait again for the end of the microtask. */
+  writeBehind(): void {
+    this.#connection.writesThrough = false;
   }
 
   close(): void {
@@ -138,22 +155,45 @@ export class AreaHost {
 
 const hosts = new Map<string, AreaHost>();
 let hooked = false;
+let ending = false;
 
-/** Every change is handed over before the process ends, however it ends short of a kill. */
-function flushAtExit(): void {
+/**
+ * Every change is handed over before the process ends, however it ends short of a kill. Others may listen to the
+ * end as well and store something after this, so that from now on no change waits for a later moment.
+ */
+function flushAtEnd(): void {
+  ending = true;
   for (const host of hosts.values()) {
     try {
-      if (host.alive) host.flush();
+      if (host.alive) host.writeThrough();
     } catch (error) {
       process.stderr.write(`webstorage-client: ${(error as Error).message}\n`);
     }
   }
 }
 
-function hookEnd(): void {
-  onProcess("exit", flushAtExit);
+/** The same where somebody may still prevent the end. */
+function flushBeforeEnd(): void {
+  flushAtEnd();
+  setImmediate(() => {
+    ending = false;
+    for (const host of hosts.values()) host.writeBehind();
+  });
+}
+
+/**
+ * Notices the end of the process from now on. To be called before the first use of a storage, which may itself come
+ * at the end.
+ */
+export function watchForEnd(): void {
+  if (hooked) return;
+  hooked = true;
+  onProcess("exit", flushAtEnd);
+  if (!("Deno" in globalThis)) return;
   // Deno ends a program whose error nobody caught without that event.
-  if ("Deno" in globalThis) for (const type of ["error", "unhandledrejection"]) (globalThis as unknown as EventTarget).addEventListener(type, flushAtExit);
+  const target = globalThis as unknown as EventTarget;
+  for (const type of ["error", "unhandledrejection"]) target.addEventListener(type, flushBeforeEnd);
+  target.addEventListener("unload", flushAtEnd);
 }
 
 /** The server for these options: one that runs already, or a new one. */
@@ -161,12 +201,11 @@ export function acquireHost(options: HostOptions): AreaHost {
   const key = toJson([options.program, options.storageDir, options.mode, options.timeout]);
   let host = hosts.get(key);
   if (host === undefined) {
-    if (!hooked) hookEnd();
-    hooked = true;
     // It serves all that come later, so it belongs to nobody's work.
     const created: AreaHost = outOfContext(() => new AreaHost(options, () => {
       if (hosts.get(key) === created) hosts.delete(key);
     }));
+    if (ending) created.writeThrough();
     hosts.set(key, created);
     host = created;
   }

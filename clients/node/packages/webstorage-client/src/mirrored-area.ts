@@ -1,12 +1,13 @@
+import { Allowance } from "./allowance.js";
 import type { Change } from "./area.js";
 import { quotaFailure, StorageFailure } from "./failure.js";
 import { Items, LostItems } from "./items.js";
 import type { AreaAddress, View, ViewOwner } from "./observer.js";
 import { PendingWrites } from "./pending-writes.js";
 import type { Posted, PostedCall, SyncConnection } from "./sync-connection.js";
-import type { Opened } from "./protocol.js";
+import type { Opened, StorageQuotaParams } from "./protocol.js";
 import { clearTimeout, queueMicrotask, setTimeout } from "./runtime.js";
-import { allEntries, openArea, subscribe, type CompleteEvent } from "./wire.js";
+import { estimate, follow, openArea, unsubscribe, type CompleteEvent } from "./wire.js";
 
 // Events follow the answers within milliseconds. Own writes that have no event after some of these
 // intervals were without effect on the server, so the copy has to be compared with it.
@@ -21,10 +22,14 @@ const GROUP_IN_MEMORY = 1024;
 /** Told about a write that the server refused after the copy had accepted it. */
 export type WriteRefused = (failure: StorageFailure) => void;
 
+/** Who takes in what the server reports, by the number of the subscription. */
+export type Followers = Map<number, MirroredArea>;
+
 /**
  * A copy of an area in this process. Reads never leave it. Writes change it at once, are checked
  * against the quota, and are sent to the server in their order; changes by others arrive as events
- * between tasks. All documents of a process that are on the same area share one copy.
+ * between tasks. Near the quota a write waits for the server, which alone knows what others have stored.
+ * All documents of a process that are on the same area share one copy.
  */
 export class MirroredArea {
   readonly #connection: SyncConnection;
@@ -32,7 +37,10 @@ export class MirroredArea {
   #items = new Items();
   readonly #views = new Set<MirroredView>();
   readonly #opened: Opened;
-  readonly #subscription: number | undefined;
+  readonly #followers: Followers;
+  #subscription: number | undefined;
+  /** None for an area in memory, whose only writers are here. */
+  readonly #allowance: Allowance | undefined;
   /** None for an area in memory, of which nothing comes back. */
   readonly #pending: PendingWrites | undefined;
   readonly #refused: WriteRefused;
@@ -49,31 +57,24 @@ export class MirroredArea {
   #settling: NodeJS.Timeout | undefined;
   #disposed: () => void;
 
-  constructor(connection: SyncConnection, address: AreaAddress, refused: WriteRefused, disposed: () => void) {
+  constructor(connection: SyncConnection, address: AreaAddress, followers: Followers, refused: WriteRefused, disposed: () => void) {
     this.#connection = connection;
     this.#address = address;
+    this.#followers = followers;
     this.#refused = refused;
     this.#disposed = disposed;
     this.#owner = { group: address.persistent ? GROUP : GROUP_IN_MEMORY, changes: true, refused: (failure) => this.#undo(failure) };
     this.#leaver = { ...this.#owner, changes: false };
     this.#opened = openArea(connection, address);
-    // An area in memory belongs to this connection, so nobody else changes it.
-    this.#subscription = address.persistent ? subscribe(connection, this.#opened.storage, true) : undefined;
-    this.#pending = this.#subscription === undefined ? undefined : new PendingWrites();
-    if (this.#opened.length > 0) this.#fill();
+    // An area in memory is new and belongs to this connection, so there is nothing to read and nobody to hear of.
+    if (!address.persistent) return;
+    this.#allowance = new Allowance(this.#opened.quota, 0, () => estimate(connection, this.#opened.storage));
+    this.#pending = new PendingWrites();
+    this.#follow();
   }
 
   get items(): Items {
     return this.#items;
-  }
-
-  get quota(): number {
-    return this.#opened.quota;
-  }
-
-  /** The server's number for the events of this area. */
-  get subscription(): number | undefined {
-    return this.#subscription;
   }
 
   /** The server is not to be reached. What the copy shows may not be what it has, and nobody else's changes come here. */
@@ -82,9 +83,14 @@ export class MirroredArea {
     for (const view of this.#views) view.items = this.#items;
   }
 
-  open(owner: ViewOwner): MirroredView {
-    // The server tells other processes the URL of the handle, so each document has a handle of its own.
-    const handle = this.#address.persistent ? openArea(this.#connection, { ...this.#address, url: owner.url }).storage : this.#opened.storage;
+  open(address: AreaAddress, owner: ViewOwner): MirroredView {
+    let handle = this.#opened.storage;
+    if (this.#allowance !== undefined) {
+      // The server tells other processes the URL of the handle, so each document has a handle of its own.
+      const opened = openArea(this.#connection, { ...address, url: owner.url });
+      handle = opened.storage;
+      this.#allowance.quota = opened.quota;
+    }
     const view = new MirroredView(this, owner, handle);
     this.#views.add(view);
     return view;
@@ -97,6 +103,7 @@ export class MirroredArea {
     clearTimeout(this.#settling);
     if (!this.#address.persistent) this.#leave("storage/clear", this.#opened.storage);
     this.#leave("storage/close", this.#opened.storage);
+    if (this.#subscription !== undefined) this.#followers.delete(this.#subscription);
     this.#disposed();
   }
 
@@ -109,14 +116,15 @@ export class MirroredArea {
     const old = items.get(key);
     if (old === value) return;
     const growth = old === undefined ? 2 * (key.length + value.length) : 2 * (value.length - old.length);
-    if (growth > 0 && items.usage + growth > this.#opened.quota) {
-      throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
-    }
-    if (this.#pending !== undefined) {
-      this.#post("storage/setItem", view.handle, key, value);
-      if (!this.#missed) this.#pending.wrote(key, value, old === undefined);
+    if (this.#allowance !== undefined) {
+      if (growth > 0 && (this.#connection.writesThrough || !this.#allowance.take(items.usage, growth))) this.#call(view.handle, key, value);
+      else this.#post("storage/setItem", view.handle, key, value);
+      if (!this.#missed) this.#pending?.wrote(key, value, old === undefined);
       items.set(key, value);
     } else {
+      if (growth > 0 && items.usage + growth > this.#opened.quota) {
+        throw quotaFailure(key, { quota: this.#opened.quota, requested: items.usage + growth, usage: items.usage });
+      }
       if (!this.#replaces(key, value, growth)) this.#latest.set(key, this.#post("storage/setItem", view.handle, key, value));
       items.set(key, value);
       this.#peak = Math.max(this.#peak, items.usage);
@@ -147,8 +155,21 @@ export class MirroredArea {
 
   #post(method: string, handle: number, key?: string, value?: string): PostedCall {
     const call = this.#connection.post(this.#owner, method, handle, key, value);
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+      if (this.#connection.writesThrough) this.#connection.flush();
+    }
     return call;
+  }
+
+  /** Sets an item on the server, and throws if it does not fit there. */
+  #call(handle: number, key: string, value: string): void {
+    try {
+      this.#connection.call("storage/setItem", [handle, key, value]);
+    } catch (error) {
+      throw error instanceof StorageFailure && error.numbers !== undefined ? quotaFailure(key, error.numbers) : error;
+    }
+    this.#settle();
   }
 
   /**
@@ -198,11 +219,16 @@ export class MirroredArea {
   apply({ key, oldValue, newValue, url }: CompleteEvent): void {
     if (this.#missed) return;
     const change: Change = { key, oldValue, newValue, url };
-    if (this.#pending?.judge(key, newValue) !== "foreign") this.#place(change);
-    else if (!this.#knows(change)) {
-      this.#change(change);
-      this.#deliver(change);
-    }
+    if (this.#pending?.judge(key, newValue) !== "foreign") return this.#place(change);
+    this.#change(change);
+    this.#deliver(change);
+  }
+
+  /** Takes in what has become of the quota, in the middle of a script too, where only the next write shows it. */
+  limit({ quota, others }: Pick<StorageQuotaParams, "quota" | "others">): void {
+    if (this.#allowance === undefined) return;
+    this.#allowance.quota = quota;
+    this.#allowance.others = others;
   }
 
   /** Reads the copy again, where no caller waits for it. What cannot be read must not be shown as empty. */
@@ -220,13 +246,8 @@ export class MirroredArea {
   #readAgain(): void {
     this.#connection.flush();
     this.#missed = false;
-    // The events of own writes came before their answers, and what they say is in what is read now: taken
-    // for changes by others they would bring old values back.
-    this.#connection.discard(({ params }) => (params as { subscription?: number }).subscription === this.#subscription);
-    this.#pending?.forget();
     const before = new Map(this.#items.entries());
-    this.#items.clear();
-    this.#fill();
+    this.#follow();
     for (const [key, newValue] of this.#items.entries()) {
       const oldValue = before.get(key) ?? null;
       before.delete(key);
@@ -246,14 +267,22 @@ export class MirroredArea {
     queueMicrotask(() => this.reload());
   }
 
-  #fill(): void {
-    for (const [key, value] of allEntries(this.#connection, this.#opened.storage)) this.#items.set(key, value);
-  }
-
-  /** Whether the copy shows a change already, because it was loaded after the change. */
-  #knows({ key, oldValue, newValue }: Change): boolean {
-    if (key === null) return this.#items.length === 0;
-    return newValue === null ? this.#items.get(key) === undefined : oldValue !== null && this.#items.get(key) === newValue;
+  /**
+   * Makes the copy what the area is now, and hears of what comes after that. Nothing posted may be unanswered: the
+   * events of an earlier subscription, which may have been read and not been taken in, are of no use then.
+   */
+  #follow(): void {
+    const before = this.#subscription;
+    if (before !== undefined) this.#followers.delete(before);
+    const { subscription, items, quota, others } = follow(this.#connection, this.#opened.storage);
+    this.#subscription = subscription;
+    this.#followers.set(subscription, this);
+    this.limit({ quota, others });
+    this.#pending?.forget();
+    this.#items.clear();
+    for (const { key, value } of items) this.#items.set(key, value);
+    // Only now, because the server keeps the changes of others for as long as somebody listens.
+    if (before !== undefined) unsubscribe(this.#connection, before);
   }
 
   #deliver(change: Change): void {

@@ -147,6 +147,8 @@ export class SyncConnection {
   onarrival: ((line: string, first: boolean) => boolean) | undefined;
   /** Called between tasks for every other notification. */
   onnotification: ((notification: Notification) => void) | undefined;
+  /** Whether no change may wait for a later moment, because there may be none: to be heeded by who posts. */
+  writesThrough = false;
   /** Called once when the server is gone although nobody closed the connection. */
   ondeath: ((failure: StorageFailure) => void) | undefined;
 
@@ -247,12 +249,6 @@ export class SyncConnection {
       });
     }
     return call;
-  }
-
-  /** Forgets notifications that were read and not delivered yet. */
-  discard(which: (notification: Notification) => boolean): void {
-    this.#notifications = this.#notifications.slice(this.#delivered).filter((notification) => !which(notification));
-    this.#delivered = 0;
   }
 
   /** Blocks until every posted call has been answered. */

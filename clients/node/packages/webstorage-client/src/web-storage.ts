@@ -1,4 +1,4 @@
-import { acquireHost, releaseHost, type AreaHost, type Mode } from "./area-host.js";
+import { acquireHost, releaseHost, watchForEnd, type AreaHost, type Mode } from "./area-host.js";
 import type * as dom from "./dom.js";
 import { closedFailure, StorageFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
@@ -117,6 +117,7 @@ export class WebStorage implements Disposable {
     this.QuotaExceededError = this.#interfaces.QuotaExceededError;
     this.#initial = snapshotOf(options.seed, this.origin);
     this.#main = this.#createWindow(this.url, options.target ?? this.#interfaces.createTarget(), () => this.#initial.sessionStorage);
+    watchForEnd();
   }
 
   get localStorage(): dom.Storage {

@@ -1,5 +1,5 @@
 import { StorageFailure } from "./failure.js";
-import type { Item, OpenParams, Opened, StorageEventParams, Subscribed } from "./protocol.js";
+import type { Estimate, Item, OpenParams, Opened, StorageEventParams, Subscribed } from "./protocol.js";
 import type { SyncConnection } from "./sync-connection.js";
 
 const PAGE = 500;
@@ -42,6 +42,28 @@ export function allEntries(connection: SyncConnection, storage: number): [string
 /** Asks for the events of an area. */
 export function subscribe(connection: SyncConnection, storage: number, includeSelf: boolean): number {
   return (connection.call("storage/subscribe", { storage, includeSelf }) as Subscribed).subscription;
+}
+
+/** The answer to a subscription that is to keep a copy of an area. */
+export type Followed = { [member in keyof Subscribed]-?: NonNullable<Subscribed[member]> };
+
+/**
+ * Asks for the items of an area and for all events after that, own changes included. The server reads the items in
+ * the transaction that makes the subscription: in pages, or before or after it, something could come in between that
+ * is neither among the items nor an event, or both.
+ */
+export function follow(connection: SyncConnection, storage: number): Followed {
+  return connection.call("storage/subscribe", { storage, includeSelf: true, items: true, quota: true }) as Followed;
+}
+
+/** Ends a subscription. */
+export function unsubscribe(connection: SyncConnection, subscription: number): void {
+  connection.call("storage/unsubscribe", { subscription });
+}
+
+/** How much an area holds and may hold, as of now and after all that was posted. */
+export function estimate(connection: SyncConnection, storage: number): Estimate {
+  return connection.call("storage/estimate", { storage }) as Estimate;
 }
 
 /** An event of a subscription with values, as all those of the `Storage` objects are. */
