@@ -131,6 +131,66 @@ test("mirrored: copies that are written at the same time end alike, in content a
   }
 });
 
+for (const mode of ["mirrored", "direct"]) {
+  test(`${mode}: a window that only listens hears what other processes change, from the moment it listens`, async (t) => {
+    const storageDir = temporaryDirectory();
+    const peer = await startPeer(t, { storageDir, url, mode: "direct" });
+    await peer.evaluate(`localStorage.setItem("before", "1")`);
+    const byListener = open(t, { storageDir, mode });
+    const byHandler = open(t, { storageDir, mode });
+    const global = {};
+    byHandler.install(global);
+    byListener.target.addEventListener("other", () => assert.fail("nobody dispatches this"));
+    assert.equal(byListener.serverPid ?? byHandler.serverPid, undefined);
+    const heard = [];
+    const hear = ({ key, newValue, url, storageArea }) => heard.push([key, newValue, url, storageArea]);
+    byListener.target.addEventListener("storage", hear);
+    global.onstorage = hear;
+    await peer.evaluate(`localStorage.setItem("k", "1"); localStorage.setItem("before", "2")`);
+    await until(() => heard.length === 4, "two events for each");
+    for (const { localStorage } of [byListener, byHandler]) {
+      assert.deepEqual(heard.filter(([, , , area]) => area === localStorage), [["k", "1", url, localStorage], ["before", "2", url, localStorage]]);
+      assert.deepEqual({ ...localStorage }, { before: "2", k: "1" });
+    }
+  });
+}
+
+test("listening starts nothing where no other process can be heard of, and leaves no trace on a target", async (t) => {
+  const memory = open(t, {});
+  memory.target.addEventListener("storage", () => assert.fail("nobody else is there"));
+  assert.equal(memory.serverPid, undefined);
+  // What jsdom's windows are: an accessor of the prototype, which they look at by themselves.
+  class Target extends EventTarget {
+    #handler = null;
+    get onstorage() {
+      return this.#handler;
+    }
+    set onstorage(handler) {
+      this.#handler = handler;
+    }
+  }
+  const target = new Target();
+  const storage = open(t, { storageDir: temporaryDirectory(), target });
+  target.onstorage = null;
+  assert.equal(storage.serverPid, undefined);
+  const handler = () => undefined;
+  target.onstorage = handler;
+  assert.equal(target.onstorage, handler);
+  assert.notEqual(storage.serverPid, undefined);
+  storage.close();
+  assert.deepEqual(Object.getOwnPropertyNames(target), []);
+  target.addEventListener("storage", () => undefined);
+});
+
+test("a window that listens where no server can be started says so and goes on", async (t) => {
+  const storage = createWebStorage({ server: "/nowhere/server", storageDir: temporaryDirectory() });
+  const warned = new Promise((resolve) => process.once("warning", resolve));
+  storage.target.addEventListener("storage", () => undefined);
+  const { name, message } = await warned;
+  assert.equal(name, "NotSupportedError");
+  assert.match(message, /^Nothing is heard of what other processes store: .*\/nowhere\/server/);
+});
+
 for (const [what, quota, size] of [
   ["a small quota", 2000, 20],
   ["one that leaves room for writes that do not wait", 5_000_000, 6000],

@@ -160,6 +160,11 @@ export class StorageWindow {
     });
   }
 
+  /** Hears of the changes of other processes from now on, as the first use of an item does otherwise. */
+  hear(): void {
+    this.#guarded(() => this.#slots.localStorage.open());
+  }
+
   /** The items of the session area, for a window that this one opens. */
   sessionEntries(): Entries {
     return this.#guarded(() => this.#slots.sessionStorage.open().entries());

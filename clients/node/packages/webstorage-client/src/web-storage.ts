@@ -2,6 +2,7 @@ import { acquireHost, releaseHost, watchForEnd, type AreaHost, type Mode } from 
 import type * as dom from "./dom.js";
 import { closedFailure, StorageFailure } from "./failure.js";
 import { installOn, type InstallOptions } from "./install.js";
+import { atListening } from "./listening.js";
 import { locateServer } from "./locate.js";
 import type { AreaAddress, View } from "./observer.js";
 import { checkOptions, kind, oneOf, type Kinds } from "./options.js";
@@ -118,6 +119,8 @@ export class WebStorage implements Disposable {
     this.#initial = snapshotOf(options.seed, this.origin);
     this.#main = this.#createWindow(this.url, options.target ?? this.#interfaces.createTarget(), () => this.#initial.sessionStorage);
     watchForEnd();
+    // Without a directory nobody else can change what the document would hear of.
+    if (options.storageDir !== undefined && this.origin !== "null") this.#uninstall.push(atListening(this.#main.target as EventTarget, () => this.#hear()));
   }
 
   get localStorage(): dom.Storage {
@@ -216,6 +219,16 @@ export class WebStorage implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Hears of the changes of others from now on. To listen is no call that could fail. */
+  #hear(): void {
+    try {
+      if (!this.#closed) this.#main.hear();
+    } catch (error) {
+      const { name, message } = error as Error;
+      process.emitWarning(`Nothing is heard of what other processes store: ${message}`, name);
+    }
   }
 
   #assertOpen(): void {
