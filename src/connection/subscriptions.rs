@@ -13,6 +13,7 @@ use crate::wait::Wait;
 
 /// What a subscription is to bring.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own, as the params of the call are")]
 pub struct SubscriptionWish {
     /// Which keys.
     pub filter: Filter,
