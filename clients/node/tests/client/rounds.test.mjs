@@ -1,5 +1,6 @@
-// Two and three processes that open one directory, write, end and are killed in any order: whenever nothing is on its
-// way any more, the copy of each equals the database, in content and in order. WEBSTORAGE_SEED repeats a run.
+// Two and three processes that open one directory, write, end and are killed in any order, while the area may be deleted
+// under them: whenever nothing is on its way any more, the copy of each equals the database, in content and in order.
+// WEBSTORAGE_SEED repeats a run.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
@@ -9,10 +10,10 @@ import { serverPath } from "../paths.mjs";
 import { temporaryDirectory } from "./processes.mjs";
 
 const PEER = fileURLToPath(new URL("rounds-peer.mjs", import.meta.url));
-const ROUNDS = Number(process.env.WEBSTORAGE_ROUNDS ?? 24);
+const ROUNDS = Number(process.env.WEBSTORAGE_ROUNDS ?? 12);
 const seed = Number(process.env.WEBSTORAGE_SEED ?? 1 + Math.floor(Math.random() * 2147483645));
 
-let state = seed;
+let state;
 const random = (below) => (state = (state * 48271) % 2147483647) % below;
 
 /** A process of a round, which another takes the place of once it was killed or has ended. */
@@ -58,6 +59,13 @@ function changes() {
   });
 }
 
+/** Deletes the area, and its file with it, by a process of its own. */
+async function deleteArea(storageDir) {
+  const child = spawn(serverPath(), ["delete", "--storage-dir", storageDir, "--origin", "http://localhost"], { stdio: "ignore" });
+  const code = await new Promise((resolve) => child.once("exit", resolve));
+  assert.ok(code === 0 || code === 1, `delete ended with ${code}`);
+}
+
 async function settled(peers, storageDir, what) {
   await Promise.all(peers.map((peer) => peer.tell("flush")));
   const truth = createWebStorage({ server: serverPath(), storageDir, mode: "direct" });
@@ -78,6 +86,7 @@ async function settled(peers, storageDir, what) {
 
 for (const count of [2, 3]) {
   test(`${count} processes that start, write, end and are killed in any order show what is stored (seed ${seed})`, async (t) => {
+    state = seed;
     const peers = Array.from({ length: count }, () => new Peer());
     t.after(() => Promise.all(peers.map((peer) => peer.kill())));
     await Promise.all(peers.map((peer) => peer.start()));
@@ -87,6 +96,7 @@ for (const count of [2, 3]) {
       const what = `seed ${seed}, round ${round}`;
       await Promise.all(peers.map((peer) => peer.tell("open", options)));
       for (let step = 1 + random(4); step > 0; step--) {
+        const deleted = random(6) === 0 ? deleteArea(storageDir) : undefined;
         await Promise.all(
           peers.map(async (peer) => {
             const [fate, before, after] = [random(30), changes(), changes()];
@@ -99,6 +109,7 @@ for (const count of [2, 3]) {
             await peer.tell("change", after);
           }),
         );
+        await deleted;
         if (random(2) === 0) await settled(peers, storageDir, what);
       }
       await settled(peers, storageDir, what);
