@@ -371,3 +371,42 @@ fn is_pipe_or_socket(fd: &OwnedFd) -> bool {
     use rustix::fs::FileType;
     rustix::fs::fstat(fd).is_ok_and(|file| matches!(FileType::from_raw_mode(file.st_mode), FileType::Fifo | FileType::Socket))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// More than a pipe holds.
+    const MESSAGES: usize = 4 << 20;
+
+    fn full() -> (std::io::PipeReader, Output) {
+        let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let output = Output::new(writer.into(), 1, None);
+        output.send(Framing::Lines, &vec![b'x'; MESSAGES]).expect("the reader is there");
+        (reader, output)
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_is_given_up() {
+        let (reader, output) = full();
+        output.drain_while_read(Duration::from_millis(20));
+        assert_eq!(output.failure(), Some(std::io::ErrorKind::TimedOut));
+        drop(reader);
+    }
+
+    #[test]
+    fn a_reader_that_takes_something_is_waited_for() {
+        let (mut reader, output) = full();
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).map(|_| all.len())
+        });
+        output.drain_while_read(Duration::from_secs(30));
+        assert_eq!(output.failure(), None);
+        output.finish();
+        drop(output);
+        assert_eq!(reading.join().expect("the reader does not panic").expect("a pipe can be read"), MESSAGES);
+    }
+}

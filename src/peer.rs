@@ -155,9 +155,10 @@ impl Peer {
         end
     }
 
-    /// Waits until every reply was written, as long as the client goes on reading.
+    /// Gives back what the connection holds of the storage, and then waits until every reply was written, as long as the
+    /// client goes on reading.
     pub fn finish(&self) {
-        self.connection.lock().end_group();
+        self.connection.lock().end();
         self.output.drain_while_read(READER_PATIENCE);
         self.output.finish();
     }
@@ -405,8 +406,9 @@ pub fn next_connection_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// For how long a client whose side of the conversation has ended may leave the last replies unread.
-const READER_PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a client whose side of the conversation has ended may take nothing of the last replies: a person may read
+/// them page by page.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// For how long a connection that is ended by a signal may take to write its last replies.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);

@@ -214,13 +214,17 @@ fn a_client_that_never_reads_and_closes() {
     let set = (5000..5100).map(|id| call(id, "setItem", &format!(r#"[2,"k{id}","v"]"#)));
     calls.extend([call(4999, "storage/open", "[true]")].into_iter().chain(set).flat_map(|call| (call + "\n").into_bytes()));
     input.write_all(&calls).expect("the server reads");
+    let mut client = Client::start(folder.path());
+    let storage = client.open("[true]").storage;
+    let begun = Instant::now();
+    while client.get("length", &format!("[{storage}]")) != "100" {
+        assert!(begun.elapsed() < PATIENCE, "the calls of a client that reads nothing are not handled");
+    }
     drop(output);
     drop(input);
     let (status, log) = server.wait();
     assert_eq!((status.code(), log.as_str()), (Some(0), ""), "a client may go when it wants");
-    let mut client = Client::start(folder.path());
-    let stored = client.open("[true]").length;
-    assert!(stored == 0 || stored == 100, "calls that were pipelined share their fate: {stored}");
+    assert_eq!(client.get("length", &format!("[{storage}]")), "100");
     client.end();
 }
 
@@ -267,21 +271,29 @@ fn a_client_that_does_not_read_holds_no_other_up() {
     let mut good = Client::connect(&socket);
     let storage = good.open("[true]").storage;
     good.get("setItem", &format!(r#"[{storage},"big","{}"]"#, "v".repeat(100_000)));
+    // Its replies are more than may wait for a reader, so that the server stops reading its calls somewhere. The first
+    // half may wait.
+    const CALLS: u64 = 400;
     let mut silent = std::os::unix::net::UnixStream::connect(&socket).expect("the server listens");
-    silent.set_nonblocking(true).expect("sockets can");
     let mut calls = call(1, "storage/open", "[true]") + "\n";
-    for id in 2..2000 {
-        writeln!(calls, "{}", call(id, "getItem", r#"[1,"big"]"#)).expect("a string takes everything");
-        writeln!(calls, "{}", call(id, "setItem", r#"[1,"k","v"]"#)).expect("a string takes everything");
+    for n in 0..CALLS {
+        writeln!(calls, "{}", call(n, "getItem", r#"[1,"big"]"#)).expect("a string takes everything");
+        writeln!(calls, "{}", call(n, "setItem", &format!(r#"[1,"silent{n}","v"]"#))).expect("a string takes everything");
     }
-    let mut rest = calls.as_bytes();
+    silent.write_all(calls.as_bytes()).expect("few calls fit into the socket");
+    let half = format!(r#"[{storage},"silent120"]"#);
+    let begun = Instant::now();
+    while good.get("getItem", &half) == "null" {
+        assert!(begun.elapsed() < PATIENCE, "the calls of a client that reads nothing are not handled");
+    }
     for n in 0..500 {
-        // The silent one has written as much as the server takes, sooner or later.
-        if let Ok(written) = silent.write(rest) {
-            rest = &rest[written..];
-        }
         good.get("setItem", &format!(r#"[{storage},"k{n}","v"]"#));
     }
+    let last = format!(r#"[{storage},"silent{}"]"#, CALLS - 1);
+    assert_eq!(good.get("getItem", &last), "null", "the server waits for the silent client");
+    let replies = BufReader::new(&silent).lines().take(1 + 2 * usize::try_from(CALLS).expect("they are few"));
+    replies.for_each(|reply| assert!(reply.expect("replies are UTF-8").contains("\"result\":")));
+    assert_eq!(good.get("getItem", &last), "\"v\"");
     drop(silent);
     drop(good);
     server.terminate();

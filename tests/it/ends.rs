@@ -1,5 +1,6 @@
 //! How a server ends: everything that was acknowledged stays, and the exit code says whether all went well.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -143,33 +144,73 @@ fn the_end_of_the_clients_process_ends_the_server() {
     }
 }
 
-/// What a client has written before it was killed is stored, though the server is told of its end too.
+/// Writes what it is given to its output, and then kills itself: first the first argument, then at a line of its input
+/// the second.
+const CLIENT: &str = r#"printf '%s\n' "$1"; read -r go; printf '%s\n' "$2"; kill -KILL $$"#;
+
+/// What a client has written before it was killed is stored, though the server is told of its end too, and though another
+/// process may hold the input open.
 #[test]
 fn what_a_killed_client_has_written_is_stored() {
-    for round in 0..5 {
+    const ITEMS: u64 = 500;
+    let calls: Vec<String> = (0..ITEMS).map(|n| call(n + 2, "setItem", &format!(r#"[1,"k{n}","v"]"#))).collect();
+    for round in 0..6 {
         let folder = Folder::new();
-        let calls: String = (0..50).map(|n| call(n + 2, "setItem", &format!(r#"[1,"k{n}","v"]"#)) + "\n").collect();
-        let text = folder.path().with_extension("calls");
-        std::fs::write(&text, call(1, "storage/open", "[true]") + "\n" + &calls).expect("the directory is writable");
-        // The server is the child of one process and the reader of another, which both are gone when it begins.
-        let mut client = parent();
         let (reader, writer) = std::io::pipe().expect("descriptors are left");
+        let held = (round % 2 == 0).then(|| writer.try_clone().expect("descriptors are left"));
+        let mut client = Command::new("sh")
+            .args(["-c", CLIENT, "sh", &call(1, "storage/open", "[true]"), &calls.join("\n")])
+            .stdin(Stdio::piped())
+            .stdout(writer)
+            .spawn()
+            .expect("every Unix has sh");
         let mut server = program(["--clientProcessId", &client.id().to_string(), "--storage-dir"])
             .arg(folder.path())
             .stdin(reader)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("the server was built and starts");
-        let mut wrote = Command::new("cat").arg(&text).stdout(writer).spawn().expect("every Unix has cat");
-        if round % 2 == 0 {
-            wrote.wait().expect("the process is ours to wait for");
-        }
-        client.kill().expect("the process is ours to kill");
-        client.wait().expect("the process is ours to wait for");
-        wrote.wait().expect("the process is ours to wait for");
+        let mut replies = BufReader::new(server.stdout.take().expect("it is a pipe")).lines();
+        let first = replies.next().expect("the server answers").expect("replies are UTF-8");
+        assert!(first.contains(r#""id":1,"result""#), "{first}");
+        let mut go = client.stdin.take().expect("it is a pipe");
+        std::io::Write::write_all(&mut go, b"go\n").expect("the client reads");
+        let killed = client.wait().expect("the process is ours to wait for");
+        assert!(!killed.success());
+        let answered = replies.map_while(Result::ok).filter(|reply| reply.contains(r#""result":null"#)).count();
         assert_eq!(wait(&mut server), Some(0));
-        assert_eq!(stored(&folder), 50);
+        assert_eq!((answered as u64, stored(&folder)), (ITEMS, ITEMS));
+        drop(held);
     }
+}
+
+/// After the end of the input nothing of the storage is held for replies that nobody reads, and they are still there for
+/// whoever reads late.
+#[test]
+fn replies_that_wait_for_their_reader_hold_no_storage() {
+    const READS: u64 = 40;
+    let folder = Folder::new();
+    let mut server = program(["--storage-dir".as_ref(), folder.path().as_os_str()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server was built and starts");
+    let mut calls = call(1, "storage/open", "[true]") + "\n" + &call(2, "setItem", &format!(r#"[1,"k","{}"]"#, "v".repeat(100_000))) + "\n";
+    for id in 3..READS + 3 {
+        calls += &(call(id, "getItem", r#"[1,"k"]"#) + "\n");
+    }
+    let mut input = server.stdin.take().expect("it is a pipe");
+    std::io::Write::write_all(&mut input, calls.as_bytes()).expect("the server reads");
+    drop(input);
+    let begun = Instant::now();
+    while stored(&folder) == 0 || beside(&folder.default_bottle(), "-wal").exists() {
+        assert!(begun.elapsed() < PATIENCE, "the bottle stays in use");
+        std::thread::yield_now();
+    }
+    assert_eq!(server.try_wait().expect("the process is ours to wait for"), None, "it waits for its reader");
+    let replies = BufReader::new(server.stdout.take().expect("it is a pipe")).lines();
+    assert_eq!(replies.map(|reply| reply.expect("replies are UTF-8")).count() as u64, READS + 2);
+    assert_eq!(wait(&mut server), Some(0));
 }
 
 #[test]
@@ -179,6 +220,11 @@ fn a_process_that_never_was_ends_nothing() {
     gone.kill().expect("the process is ours to kill");
     gone.wait().expect("the process is ours to wait for");
     let mut client = Client::with(folder.path(), &["--clientProcessId", &gone.id().to_string()]);
+    let begun = Instant::now();
+    while !client.logged().contains("the client's process is not known here") {
+        assert!(begun.elapsed() < PATIENCE, "the server does not say that it found no process");
+        std::thread::yield_now();
+    }
     client.get("initialize", r#"{"processId":null,"capabilities":{}}"#);
     client.open("[true]");
     client.end();

@@ -155,6 +155,27 @@ fn a_connection_that_does_not_read_does_not_hold_up_its_process() {
     read_late(stream.try_clone().expect("descriptors are left"), stream, &mut writer, || memory(pid));
 }
 
+/// A large value takes its reader a while, and is followed by others. A reader at work misses none of them.
+#[test]
+fn a_client_that_reads_is_told_every_change_around_a_large_one() {
+    let folder = Folder::new();
+    let mut listener = Listener::subscribed(&folder);
+    let mut writer = Listener::start(&folder);
+    let mut newest = 0;
+    for round in 0..6 {
+        let small = |from: u64| (from..from + 200).map(|n| ("k", format!("{n} {}", "x".repeat(100))));
+        let big = ("big", format!("{round}{}", "v".repeat(1_500_000)));
+        writer.set_all(small(round * 1000).chain([big]).chain(small(round * 1000 + 500)));
+        for _ in 0..401 {
+            let event = listener.event();
+            assert_eq!(event.sequence, newest + 1);
+            newest = event.sequence;
+        }
+    }
+    listener.end();
+    writer.end();
+}
+
 /// Takes the bottle away from under those who use it. Its file goes last, because they look at that.
 fn take_away(folder: &Folder, how: &str) {
     let bottle = folder.bottle();
