@@ -20,6 +20,7 @@ mod journal;
 mod jsonrpsee_client;
 mod kill;
 mod limits;
+mod listen;
 mod listener;
 mod model;
 mod other_programs;
