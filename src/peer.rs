@@ -408,7 +408,7 @@ pub fn next_connection_number() -> u64 {
 
 /// For how long a client whose side of the conversation has ended may take nothing of the last replies: a person may read
 /// them page by page.
-const READER_PATIENCE: Duration = Duration::from_secs(60);
+const READER_PATIENCE: Duration = Duration::from_mins(1);
 
 /// For how long a connection that is ended by a signal may take to write its last replies.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);

@@ -253,8 +253,8 @@ fn accept(listener: &UnixListener, server: &Arc<Server>, connections: &Arc<Conne
         }
         let (server, connections) = (Arc::clone(server), Arc::clone(connections));
         let spawned = std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
-            let served = stream.try_clone().and_then(|input| connections.serve(&server, input.into(), stream.into(), false));
-            if let Err(error) = served {
+            let outcome = stream.try_clone().and_then(|input| connections.serve(&server, input.into(), stream.into(), false));
+            if let Err(error) = outcome {
                 tracing::warn!(%error, "a connection could not be served");
             }
         });

@@ -264,6 +264,7 @@ fn a_full_output_is_a_failure() {
 /// A connection that does not read holds nobody else up, not even on the same bottle.
 #[test]
 fn a_client_that_does_not_read_holds_no_other_up() {
+    const CALLS: u64 = 400;
     let folder = Folder::new();
     let socket = folder.path().parent().expect("it is in a directory").join("private").join("socket");
     let mut command: Command = program(["--storage-dir".as_ref(), folder.path().as_os_str(), "--listen".as_ref(), socket.as_os_str()]);
@@ -273,7 +274,6 @@ fn a_client_that_does_not_read_holds_no_other_up() {
     good.get("setItem", &format!(r#"[{storage},"big","{}"]"#, "v".repeat(100_000)));
     // Its replies are more than may wait for a reader, so that the server stops reading its calls somewhere. The first
     // half may wait.
-    const CALLS: u64 = 400;
     let mut silent = std::os::unix::net::UnixStream::connect(&socket).expect("the server listens");
     let mut calls = call(1, "storage/open", "[true]") + "\n";
     for n in 0..CALLS {

@@ -209,7 +209,7 @@ fn replies_that_wait_for_their_reader_hold_no_storage() {
     }
     assert_eq!(server.try_wait().expect("the process is ours to wait for"), None, "it waits for its reader");
     let replies = BufReader::new(server.stdout.take().expect("it is a pipe")).lines();
-    assert_eq!(replies.map(|reply| reply.expect("replies are UTF-8")).count() as u64, READS + 2);
+    assert_eq!(replies.map_while(Result::ok).count() as u64, READS + 2);
     assert_eq!(wait(&mut server), Some(0));
 }
 
