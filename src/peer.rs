@@ -158,7 +158,7 @@ impl Peer {
     /// Gives back what the connection holds of the storage, and then waits until every reply was written, as long as the
     /// client goes on reading.
     pub fn finish(&self) {
-        self.connection.lock().end();
+        self.connection.lock().end(&Wait::at_most(self.server.busy_timeout));
         self.output.drain_while_read(READER_PATIENCE);
         self.output.finish();
     }

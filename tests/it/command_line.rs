@@ -205,7 +205,7 @@ fn what_is_wrong_is_said_in_words_of_the_command_line() {
         (&["call", "getItem", "[\"one\",\"a\"]"], 3, &["storage: ", "expected an integer from 0 to 4294967295"]),
         (&["export", "--format", "flat"], 3, &["--format", "one origin", "--origin"]),
         (&["export", "--format", "pairs", "https://a.test", "http://localhost"], 3, &["--format", "found 2", "--origin"]),
-        (&["import", "bad.json"], 3, &["bad.json: ", "line 1"]),
+        (&["import", "bad.json"], 3, &["bad.json, line 1"]),
         (&["import", "odd.json"], 3, &["odd.json: origins[0]"]),
         (&["import", "state.json", "--origin", "https://a.test"], 3, &["--origin"]),
         (&["export", "--output", "bad.json"], 3, &["bad.json: "]),

@@ -69,6 +69,11 @@ fn naming_a_file_of_ours_takes_no_lock_away() {
     fs::hard_link(beside(&folder.default_bottle(), "-shm"), beside(&database, "-shm")).expect("both are on one file system");
     requires_refusal(&call_with_path(&mut peer, "import", &database, ""), &database);
 
+    // A lock file with a second name would be refused itself.
+    for entry in fs::read_dir(elsewhere.path()).expect("the folder is there") {
+        fs::remove_file(entry.expect("the folder can be read").path()).expect("these are files of the test");
+    }
+
     // The end of the only other user removes the WAL, unless the locks say that it is in use.
     let other = Command::new(PROGRAM).args(["set", "other", "1", "--storage-dir"]).arg(folder.path()).status();
     assert!(other.expect("the program starts").success());

@@ -197,7 +197,7 @@ fn a_byte_order_mark_is_no_part_of_a_file() {
 fn only_json_is_read_as_json() {
     let folder = tempfile::tempdir().expect("the temporary directory is writable");
     let folder = folder.path();
-    for line in ["\"$W\" set --json $'\"a\\tb\"' '\"\"'", "\"$W\" set --json '\"a\"' $'\"a\\tb\"'"] {
+    for line in ["\"$W\" set --json-input $'\"a\\tb\"' '\"\"'", "\"$W\" set --json-input '\"a\"' $'\"a\\tb\"'"] {
         let output = shell(folder, line);
         assert_eq!(output.status.code(), Some(3), "{line}: {output:?}");
     }
