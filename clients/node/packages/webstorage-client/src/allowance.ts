@@ -1,5 +1,4 @@
-// The real clock: tests replace the global.
-const { performance, queueMicrotask } = globalThis;
+import { now, queueMicrotask } from "./runtime.js";
 
 // What may be stored unheard of by those who do not listen, such as a command line, in bytes.
 const STRANGERS = 64 * 1024;
@@ -45,11 +44,11 @@ export class Allowance {
   take(usage: number, growth: number): boolean {
     if (this.others === 0) return usage + growth + STRANGERS <= this.quota;
     if (growth > LARGE) return false;
-    const now = performance.now();
+    const at = now();
     if (!this.#known) {
       this.#known = true;
       queueMicrotask(() => (this.#known = false));
-      if (now - this.#asked > FRESH) this.#renew();
+      if (at - this.#asked > FRESH) this.#renew();
     }
     if (growth + this.others * UNHEARD > this.#free) return false;
     if (growth + this.#margin() > this.#free) {
@@ -62,13 +61,13 @@ export class Allowance {
   }
 
   #margin(): number {
-    return this.others * (UNHEARD + RATE * (performance.now() - this.#asked));
+    return this.others * (UNHEARD + RATE * (now() - this.#asked));
   }
 
   #renew(): void {
     const { quota, usage } = this.#ask();
     this.quota = quota;
     this.#free = quota - usage;
-    this.#asked = performance.now();
+    this.#asked = now();
   }
 }

@@ -121,7 +121,7 @@ export class AreaHost {
     let views = this.#directViews.get(address.origin);
     if (views === undefined) this.#directViews.set(address.origin, (views = new Set()));
     const view: DirectView = new DirectView(this.#connection, address, owner, views, () => {
-      this.#ignore(view.subscription);
+      if (view.subscription !== undefined) this.#listeners.delete(view.subscription);
       if (views.size === 0) this.#directViews.delete(address.origin);
     });
     if (view.subscription !== undefined) this.#listeners.set(view.subscription, view);
