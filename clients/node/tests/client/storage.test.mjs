@@ -198,13 +198,6 @@ for (const mode of ["mirrored", "direct"]) {
       assert.deepEqual(heard, ["1"]);
     });
 
-    test("strict makes items of what is assigned to members", (t) => {
-      const { localStorage, Storage } = open(t, { strict: true });
-      localStorage.getItem = () => "spy";
-      assert.equal(localStorage.getItem, Storage.prototype.getItem);
-      assert.equal(localStorage.getItem("getItem"), '() => "spy"');
-    });
-
     test("after close everything throws, and the server is gone", async (t) => {
       const storage = open(t, { storageDir: temporaryDirectory() });
       const { localStorage, close } = storage;

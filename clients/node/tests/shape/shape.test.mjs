@@ -37,6 +37,14 @@ differs("WebIDL refuses an accessor; Chromium ignores it and claims success", {
   "define setter over an item": `[false, string "old", ${old}]`,
   "define getter and configurable over an item": `[false, string "old", ${old}]`,
 });
+differs("WebIDL refuses a descriptor without a value; Chromium stores undefined", {
+  "define empty": "[false, null, undefined]",
+  "define enumerable": "[false, null, undefined]",
+  "define empty over an item": `[false, string "old", ${old}]`,
+  "define enumerable over an item": `[false, string "old", ${old}]`,
+  "Object.defineProperty with empty": "throws TypeError",
+  "Object.defineProperty with enumerable": "throws TypeError",
+});
 differs("ECMAScript lists symbols after strings", { "symbol last": '[string "string", string "symbol"]' });
 const hidden = ["key", "getItem", "setItem", "removeItem", "clear", "constructor", "toString", "valueOf", "hasOwnProperty", "__proto__", "isPrototypeOf"];
 differs("an item that a member hides is no property (WebIDL); Chromium lists it without having a descriptor", {
@@ -44,6 +52,15 @@ differs("an item that a member hides is no property (WebIDL); Chromium lists it 
   "an item that the prototype hides later": '[[string "p", string "v", [], false], string "v"]',
   "own property names": '[string "a"]',
 });
+for (const name of ["length", ...hidden]) {
+  const [same, type] = name === "length" ? ["number 1", "number"] : ["true", name === "__proto__" ? "object" : "function"];
+  differs("WebIDL makes an item of what is put on the name of a member; in Chromium it hides the member", {
+    [`member name ${name}: assignment`]: `[string "v", ${same}, [], true]`,
+    [`member name ${name}: define`]: `[true, string "d", string "${type}"]`,
+    [`member name ${name}: define an accessor`]: "[false, null]",
+  });
+}
+differs("WebIDL does not call the setters of a prototype", { "a setter of the prototype": '[false, string "v", string "p"]' });
 differs("WebIDL wants a RangeError for these", {
   "QuotaExceededError: negative quota": "throws RangeError",
   "QuotaExceededError: negative requested": "throws RangeError",

@@ -49,7 +49,7 @@ export class ReconnectEvent extends Event {
 type Result<M extends keyof Methods> = Methods[M]["result"];
 type Params<M extends keyof Methods> = Methods[M]["params"];
 
-const { exceptionFor } = interfacesIn(globalThis, false);
+const { exceptionFor } = interfacesIn(globalThis);
 
 /**
  * A connection to a server of its own. It dispatches `reconnect` when the server died and was replaced,

@@ -1,5 +1,6 @@
 import { checkOptions, kind, oneOf, type Kind, type Kinds } from "./options.js";
 import { originOf } from "./origin.js";
+import { forgetClasses } from "./realm.js";
 import { writeSync } from "./runtime.js";
 import { makeThrowaway, removeThrowaway } from "./throwaway.js";
 import { createWebStorage, STORAGE_OPTIONS, type WebStorage, type WebStorageOptions } from "./web-storage.js";
@@ -94,6 +95,7 @@ export function openEnvironment(place: EnvironmentPlace, options: EnvironmentOpt
       try {
         webStorage.close();
       } finally {
+        forgetClasses(place.global);
         if (temporary !== undefined) removeThrowaway(temporary);
       }
       if (place.reset === undefined || environment.told || !used || options.reset === "file") return;

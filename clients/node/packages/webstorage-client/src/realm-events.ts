@@ -14,7 +14,12 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
   }
   function nullableStorage(value: unknown): dom.Storage | null {
     if (value === null || value === undefined) return null;
-    if (!isStorage(value)) throw new TypeError("Failed to convert value to 'Storage'.");
+    if (!isStorage(value)) {
+      // A prototype has the tag of its objects, but also their constructor.
+      const other = Object.prototype.toString.call(value) === "[object Storage]" && !Object.prototype.hasOwnProperty.call(value, "constructor");
+      const hint = other ? " It belongs to another realm (another window, vm context or library): use the StorageEvent of that one." : "";
+      throw new TypeError(`Failed to convert value to 'Storage'.${hint}`);
+    }
     return value as dom.Storage;
   }
   function scalarString(value: unknown): string {
@@ -72,6 +77,8 @@ export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: u
       const members = [nullableString(key), nullableString(oldValue), nullableString(newValue)] as const;
       const address = url === undefined ? "" : scalarString(url);
       const area = nullableStorage(storageArea);
+      // The standard's dispatch flag: while listeners hear of an event, it stays what it is.
+      if (this.eventPhase !== 0) return;
       this.initEvent(name, Boolean(bubbles), Boolean(cancelable));
       [this.#key, this.#oldValue, this.#newValue] = members;
       this.#url = address;

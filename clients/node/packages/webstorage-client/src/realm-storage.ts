@@ -1,18 +1,16 @@
 import type { Area } from "./area.js";
 import type * as dom from "./dom.js";
 
-/** The area that a `Storage` object works on; replacing `area` rebinds the object. */
+/** What a `Storage` object is bound to; replacing `area` rebinds the object. */
 export interface Slot {
   area: Area;
   /** True until something needed the area's content, so that probes of test runners start nothing. */
   idle: boolean;
-}
-
-/** What the realm's code asks of its host. */
-export interface RealmSettings {
-  /** Follows WebIDL to the letter: what is put on the name of a member becomes an item. */
-  strict: boolean;
-  /** The realm's exception for an error thrown by an area. */
+  /** Takes no function for a mock: whatever is put on the name of a member becomes an item. */
+  readonly strict: boolean;
+  /** Every item in key order, for who looks at the object; no fault that was asked for is used up. May throw. */
+  entries(): [string, string][];
+  /** The realm's exception for an error thrown by the area. */
   exceptionFor(error: unknown): unknown;
 }
 
@@ -21,6 +19,8 @@ export interface StorageInterface {
   Storage: { new (): dom.Storage; readonly prototype: dom.Storage };
   createStorage(slot: Slot): dom.Storage;
   isStorage(value: unknown): boolean;
+  /** Takes the mocks off an object that stand on the names of members. */
+  removeMocks(storage: dom.Storage): void;
 }
 
 /**
@@ -30,10 +30,12 @@ export interface StorageInterface {
  * `instanceof`, `toThrow(TypeError)` and the prototypes of functions tell realms apart. Therefore it
  * must not refer to anything outside of its own body.
  */
-export function defineStorage(settings: RealmSettings): StorageInterface {
+export function defineStorage(): StorageInterface {
   // Jest looks for this name in every global of every test file, which must not start anything.
   const PROBED = "_isMockFunction";
+  const TAG: typeof Symbol.toStringTag = Symbol.toStringTag;
   const slots = new WeakMap<object, Slot>();
+  const removals = new WeakMap<object, () => void>();
   let lastObject: unknown;
   let lastSlot: Slot | undefined;
 
@@ -41,10 +43,17 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
   function slotOf(object: unknown): Slot {
     if (object === lastObject) return lastSlot!;
     const slot = typeof object === "object" && object !== null ? slots.get(object) : undefined;
-    if (slot === undefined) throw new TypeError("Illegal invocation");
+    if (slot === undefined) throw new TypeError(`Illegal invocation${elsewhere(object)}`);
     lastObject = object;
     lastSlot = slot;
     return slot;
+  }
+
+  // Realms have classes of their own, whose objects look alike.
+  function elsewhere(object: unknown): string {
+    if (typeof object !== "object" || object === null || object instanceof Storage) return "";
+    if (Object.prototype.toString.call(object) !== "[object Storage]") return "";
+    return ": this Storage belongs to another realm (another window, vm context or library). Call the method of its own class.";
   }
 
   function requireArguments(method: string, required: number, given: number): void {
@@ -66,7 +75,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         return slot.area.length;
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
     clear(): void {
@@ -74,7 +83,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         slot.area.clear();
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
     getItem(key: unknown): string | null {
@@ -84,7 +93,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         return slot.area.getItem(name);
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
     key(index: unknown): string | null {
@@ -94,7 +103,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         return slot.area.key(position);
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
     removeItem(key: unknown): void {
@@ -104,7 +113,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         slot.area.removeItem(name);
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
     setItem(key: unknown, value: unknown): void {
@@ -115,7 +124,7 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         slot.area.setItem(name, text);
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     },
   };
@@ -126,29 +135,90 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
   Object.defineProperties(prototype, Object.getOwnPropertyDescriptors(members));
   Object.defineProperty(prototype, "constructor", { value: Storage, writable: true, enumerable: false, configurable: true });
   Object.defineProperty(prototype, Symbol.toStringTag, { value: "Storage", writable: false, enumerable: false, configurable: true });
-  // Chromium lets an own property stand before an inherited member, which is what spies rely on. WebIDL
-  // makes an item of it instead; `strict` asks for that.
-  function ordinary(target: object, property: string): boolean {
-    return settings.strict ? Object.prototype.hasOwnProperty.call(target, property) : property in target;
+
+  // The functions of libraries for tests, by what they carry: Jest's, Vitest's and Bun's mocks; Sinon's spies, stubs
+  // and fakes; those of node:test.
+  function isMock(value: unknown): boolean {
+    if (typeof value !== "function") return false;
+    const { _isMockFunction, isSinonProxy, restore, mock } = value as unknown as {
+      [flag in "_isMockFunction" | "isSinonProxy"]?: unknown;
+    } & { restore?: { sinon?: unknown } | null; mock?: object | null };
+    if (_isMockFunction === true || isSinonProxy === true || restore?.sinon === true) return true;
+    return mock?.constructor?.name === "MockFunctionContext";
   }
 
-  // Putting the inherited function back means that a spy is gone; as an own property it would go on
-  // hiding spies on the prototype and appear in `Object.keys`.
-  function putsBack(target: object, property: string, value: unknown): boolean {
-    return (
-      !settings.strict &&
-      typeof value === "function" &&
-      value === (prototype as unknown as Record<string, unknown>)[property] &&
-      Object.prototype.hasOwnProperty.call(target, property)
-    );
+  function inherited(target: object, property: string): PropertyDescriptor {
+    for (let object = Reflect.getPrototypeOf(target); object !== null; object = Reflect.getPrototypeOf(object)) {
+      const descriptor = Reflect.getOwnPropertyDescriptor(object, property);
+      if (descriptor !== undefined) return descriptor;
+    }
+    return {};
   }
 
-  function handlerFor(slot: Slot, self: () => object): ProxyHandler<object> {
+  function handlerFor(slot: Slot, target: object, self: () => object): ProxyHandler<object> {
+    // What a member was that a mock has replaced, also after the mock is gone: it may be put back once more.
+    const replaced = new Map<string, unknown>();
+    let shown: string[] | undefined;
+
+    // WebIDL makes an item of whatever is put on the name of a member. A mock is there to be called instead, so it
+    // becomes a property of the object, which no enumeration shows.
+    function replacesMember(property: string, { value, get, set }: PropertyDescriptor): boolean {
+      if (slot.strict || !(isMock(value) || isMock(get) || isMock(set))) return false;
+      const member = inherited(target, property);
+      if (property === "__proto__") return false;
+      return typeof member.value === "function" ? isMock(value) : member.get !== undefined && !isMock(value);
+    }
+    function replaceMember(property: string, descriptor: PropertyDescriptor): boolean {
+      if (!replaced.has(property)) {
+        const { value, get } = inherited(target, property);
+        replaced.set(property, value ?? get);
+      }
+      if (descriptor.configurable === false) return Reflect.defineProperty(target, property, descriptor);
+      const kept = "value" in descriptor ? { writable: true } : {};
+      return Reflect.defineProperty(target, property, { ...kept, ...descriptor, enumerable: false, configurable: true });
+    }
+    // Putting the member back means that a mock is gone. It is no item, also if the mock was taken off before.
+    function putsBack(property: string, { value, get }: PropertyDescriptor): boolean {
+      const given: unknown = value ?? get;
+      if (typeof given !== "function" || !replaced.has(property)) return false;
+      const member = inherited(target, property);
+      return given === replaced.get(property) || given === (member.value ?? member.get);
+    }
+    removals.set(target, () => {
+      for (const property of replaced.keys()) Reflect.deleteProperty(target, property);
+    });
+
+    // `util.inspect` and the differences that `assert` prints pass by the traps of a proxy and list the properties of
+    // its target, but read the target's tag before. Then the items are there until the object is used again.
+    function show(): string {
+      conceal();
+      shown = [];
+      try {
+        for (const [key, value] of slot.entries()) {
+          if (key in target) continue;
+          Reflect.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+          shown.push(key);
+        }
+      } catch {
+        // Whoever prints an object wants to see what there is, and no exception.
+      }
+      return "Storage";
+    }
+    function conceal(): void {
+      for (const key of shown ?? []) Reflect.deleteProperty(target, key);
+      shown = undefined;
+    }
+    Reflect.defineProperty(target, TAG, { get: show, enumerable: false, configurable: true });
+    /** Whether a property is the one that shows the items, which the object does not have for anybody else. */
+    function isHook(property: PropertyKey): boolean {
+      return property === TAG && Reflect.getOwnPropertyDescriptor(target, TAG)?.get === show;
+    }
+
     function guarded<T>(action: () => T): T {
       try {
         return action();
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     }
     // Properties are read in long runs, where a closure for each would be the greater part of the cost.
@@ -156,68 +226,80 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
       try {
         return slot.area.getItem(property);
       } catch (error) {
-        throw settings.exceptionFor(error);
+        throw slot.exceptionFor(error);
       }
     }
-    function getOwnPropertyDescriptor(target: object, property: PropertyKey): PropertyDescriptor | undefined {
-      if (typeof property === "string" && !(property in target)) {
-        const value = item(property);
-        return value === null ? undefined : { value, writable: true, enumerable: true, configurable: true };
-      }
-      return Reflect.getOwnPropertyDescriptor(target, property);
-    }
-    function setOnOther(target: object, property: string, value: unknown, receiver: unknown): boolean {
-      if (getOwnPropertyDescriptor(target, property) === undefined || property in target) {
-        return Reflect.set(target, property, value, receiver);
-      }
-      if (typeof receiver !== "object" || receiver === null) return false;
-      const existing = Reflect.getOwnPropertyDescriptor(receiver, property);
-      if (existing === undefined) {
-        return Reflect.defineProperty(receiver, property, { value, writable: true, enumerable: true, configurable: true });
-      }
-      return existing.writable === true && Reflect.defineProperty(receiver, property, { value });
-    }
+    // The target that the traps are called with is the one that is known here.
     return {
-      get(target, property, receiver) {
-        if (typeof property === "symbol" || property in target) return Reflect.get(target, property, receiver) as unknown;
+      get(_, property, receiver) {
+        if (shown !== undefined) conceal();
+        if (typeof property === "symbol") {
+          const holder = isHook(property) ? Reflect.getPrototypeOf(target) : target;
+          return holder === null ? undefined : (Reflect.get(holder, property, receiver) as unknown);
+        }
+        if (property in target) return Reflect.get(target, property, receiver) as unknown;
         if (slot.idle && property === PROBED) return undefined;
         return item(property) ?? undefined;
       },
-      set(target, property, value: unknown, receiver) {
-        if (typeof property === "symbol") return Reflect.set(target, property, value, receiver);
-        if (receiver !== self()) return setOnOther(target, property, value, receiver);
-        if (putsBack(target, property, value)) return Reflect.deleteProperty(target, property);
-        if (!settings.strict && property in target) return Reflect.set(target, property, value, receiver);
+      set(_, property, value: unknown, receiver) {
+        if (shown !== undefined) conceal();
+        if (typeof property === "symbol" || receiver !== self()) {
+          // For another receiver the standard leaves the items out of account.
+          const holder = isHook(property) ? Reflect.getPrototypeOf(target) : target;
+          return Reflect.set(holder ?? {}, property, value, receiver);
+        }
+        if (property in target) {
+          if (putsBack(property, { value })) return Reflect.deleteProperty(target, property);
+          if (replacesMember(property, { value })) return replaceMember(property, { value });
+        }
         const text = typeof value === "string" ? value : `${value as string}`;
         guarded(() => slot.area.setItem(property, text));
         return true;
       },
-      has(target, property) {
+      has(_, property) {
+        if (shown !== undefined) conceal();
+        if (isHook(property)) return Reflect.has(Reflect.getPrototypeOf(target) ?? {}, property);
         if (property in target) return true;
         if (slot.idle && property === PROBED) return false;
         return typeof property === "string" && item(property) !== null;
       },
-      deleteProperty(target, property) {
+      deleteProperty(_, property) {
+        if (shown !== undefined) conceal();
+        if (isHook(property)) return true;
         if (typeof property === "string" && !(property in target) && item(property) !== null) {
           guarded(() => slot.area.removeItem(property));
           return true;
         }
         return Reflect.deleteProperty(target, property);
       },
-      getOwnPropertyDescriptor,
-      defineProperty(target, property, descriptor) {
+      getOwnPropertyDescriptor(_, property) {
+        if (shown !== undefined) conceal();
+        if (isHook(property)) return undefined;
+        if (typeof property === "string" && !(property in target)) {
+          const value = item(property);
+          return value === null ? undefined : { value, writable: true, enumerable: true, configurable: true };
+        }
+        return Reflect.getOwnPropertyDescriptor(target, property);
+      },
+      defineProperty(_, property, descriptor) {
+        if (shown !== undefined) conceal();
+        if (isHook(property)) Reflect.deleteProperty(target, property);
         if (typeof property === "symbol") return Reflect.defineProperty(target, property, descriptor);
-        if (putsBack(target, property, descriptor.value)) return Reflect.deleteProperty(target, property);
-        if (ordinary(target, property)) return Reflect.defineProperty(target, property, descriptor);
+        if (putsBack(property, descriptor)) return Reflect.deleteProperty(target, property);
+        if (replacesMember(property, descriptor)) return replaceMember(property, descriptor);
+        if (Object.prototype.hasOwnProperty.call(target, property)) return Reflect.defineProperty(target, property, descriptor);
+        // WebIDL refuses what is no data descriptor.
+        if (!("value" in descriptor || "writable" in descriptor)) return false;
         // A proxy must not claim success for a property that cannot be reconfigured and is not there.
-        if ("get" in descriptor || "set" in descriptor || descriptor.configurable === false) return false;
+        if (descriptor.configurable === false) return false;
         const text = `${descriptor.value as string}`;
         guarded(() => slot.area.setItem(property, text));
         return true;
       },
-      ownKeys(target) {
+      ownKeys() {
+        if (shown !== undefined) conceal();
         const keys: PropertyKey[] = guarded(() => slot.area.keys()).filter((key) => !(key in target));
-        for (const key of Reflect.ownKeys(target)) keys.push(key);
+        for (const key of Reflect.ownKeys(target)) if (!isHook(key)) keys.push(key);
         return keys as (string | symbol)[];
       },
       preventExtensions() {
@@ -231,12 +313,16 @@ export function defineStorage(settings: RealmSettings): StorageInterface {
     createStorage(slot) {
       const target = Object.create(prototype) as object;
       let proxy: object = target;
-      proxy = new Proxy(target, handlerFor(slot, () => proxy));
+      proxy = new Proxy(target, handlerFor(slot, target, () => proxy));
       slots.set(proxy, slot);
+      removals.set(proxy, removals.get(target)!);
       return proxy as unknown as dom.Storage;
     },
     isStorage(value) {
       return typeof value === "object" && value !== null && slots.has(value);
+    },
+    removeMocks(storage) {
+      removals.get(storage)?.();
     },
   };
 }

@@ -10,6 +10,8 @@ export interface RealmInterfaces {
   StorageEvent: StorageEventConstructor;
   QuotaExceededError: QuotaExceededErrorConstructor;
   createStorage(slot: Slot): dom.Storage;
+  /** Takes the mocks off an object that stand on the names of members. */
+  removeMocks(storage: dom.Storage): void;
   /** An event target that takes the realm's events. */
   createTarget(): EventTarget;
   /** The realm's exception for an error thrown by an area. */
@@ -19,6 +21,32 @@ export interface RealmInterfaces {
 }
 
 type Global = Record<string, unknown>;
+
+/** The classes of one realm. Those that extend another one depend on it: test runners put windows over the globals. */
+interface RealmClasses {
+  storage: StorageInterface;
+  events: WeakMap<object, StorageEventConstructor>;
+  errors: WeakMap<object, QuotaExceededErrorConstructor>;
+}
+
+// A realm may have several copies of this package, and its host another one. All use the classes that the first has
+// defined; the number changes with the shape of what they share.
+const CLASSES = Symbol.for("webstorage-client.classes.1");
+
+/** The realm's classes, defined if there are none yet. */
+function classesOf(global: object): RealmClasses {
+  const existing = Object.getOwnPropertyDescriptor(global, CLASSES)?.value as RealmClasses | undefined;
+  if (existing !== undefined) return existing;
+  const classes = { storage: compiledIn(global, defineStorage)(), events: new WeakMap(), errors: new WeakMap() };
+  // A global object that takes nothing has classes for each storage.
+  Reflect.defineProperty(global, CLASSES, { value: classes, configurable: true });
+  return classes;
+}
+
+/** Lets the next storage of the realm define classes anew, for tests that left functions of theirs on the prototypes. */
+export function forgetClasses(global: object): void {
+  Reflect.deleteProperty(global, CLASSES);
+}
 
 /** The function, compiled in the realm that `global` is the global object of. */
 function compiledIn<F>(global: object, definition: F): F {
@@ -34,15 +62,17 @@ function compiledIn<F>(global: object, definition: F): F {
  * Defines the interfaces in the realm of `global`: a global object, a vm context or a window.
  * `DOMException`, `Event` and, where it exists, `QuotaExceededError` are that realm's own.
  */
-export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
+export function interfacesIn(global: object): RealmInterfaces {
+  const { storage, events, errors } = classesOf(global);
   const members = global as Global;
   const Exception = (members.DOMException ?? DOMException) as typeof DOMException;
   const BaseEvent = (members.Event ?? Event) as typeof Event;
   const Target = (members.EventTarget ?? EventTarget) as typeof EventTarget;
   // A window put over the globals of a newer Node has that one's class, but a DOMException of its own.
   const existing = members.QuotaExceededError as QuotaExceededErrorConstructor | undefined;
-  const QuotaExceededError =
-    existing?.prototype instanceof Exception ? existing : compiledIn(global, defineQuotaExceededError)(Exception);
+  const own = existing?.prototype instanceof Exception ? existing : errors.get(Exception);
+  const QuotaExceededError = own ?? compiledIn(global, defineQuotaExceededError)(Exception);
+  errors.set(Exception, QuotaExceededError);
 
   function exceptionFor(error: unknown): unknown {
     if (!(error instanceof StorageFailure)) return error;
@@ -60,7 +90,8 @@ export function interfacesIn(global: object, strict: boolean): RealmInterfaces {
     }
   }
 
-  const { Storage, createStorage, isStorage } = compiledIn(global, defineStorage)({ strict, exceptionFor });
-  const StorageEvent = compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
-  return { Storage, StorageEvent, QuotaExceededError, createStorage, exceptionFor, guarded, createTarget: () => new Target() };
+  const { Storage, createStorage, removeMocks, isStorage } = storage;
+  const StorageEvent = events.get(BaseEvent) ?? compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
+  events.set(BaseEvent, StorageEvent);
+  return { Storage, StorageEvent, QuotaExceededError, createStorage, removeMocks, exceptionFor, guarded, createTarget: () => new Target() };
 }

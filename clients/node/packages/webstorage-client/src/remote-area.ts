@@ -3,7 +3,7 @@ import { StorageFailure } from "./failure.js";
 import { interfacesIn } from "./realm.js";
 import type { Item, OpenParams, Opened, StorageEventParams, SubscribeParams, Subscribed, TransactParams } from "./protocol.js";
 
-const { exceptionFor } = interfacesIn(globalThis, false);
+const { exceptionFor } = interfacesIn(globalThis);
 
 /** What to be told of. */
 export type SubscribeOptions = Omit<SubscribeParams, "storage" | "since">;

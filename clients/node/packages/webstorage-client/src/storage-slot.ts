@@ -66,12 +66,16 @@ class CheckedArea implements Area {
 export class StorageSlot implements Slot {
   area: Area;
   idle = true;
+  readonly strict: boolean;
+  readonly exceptionFor: (error: unknown) => unknown;
   #start: () => View;
   #view: View | undefined;
   #faults: Fault[] = [];
 
-  constructor(start: () => View) {
+  constructor(start: () => View, { strict, exceptionFor }: Pick<Slot, "strict" | "exceptionFor">) {
     this.#start = start;
+    this.strict = strict;
+    this.exceptionFor = exceptionFor;
     this.area = this.#suitableArea();
   }
 
@@ -88,6 +92,10 @@ export class StorageSlot implements Slot {
       this.area = this.#suitableArea();
     }
     return this.#view;
+  }
+
+  entries(): [string, string][] {
+    return this.open().entries();
   }
 
   /** Ends the slot: every later operation runs into `refuse`. Returns the hold on the area, for the caller to let go. */

@@ -43,6 +43,7 @@ export interface WindowParts {
   origin: string;
   url: string;
   emitSelf: boolean;
+  strict: boolean;
   openLocal(owner: ViewOwner): View;
   openSession(owner: ViewOwner): View;
   /** Called when the window was closed. */
@@ -65,8 +66,9 @@ export class StorageWindow {
     this.url = parts.url;
     this.target = parts.target as dom.StorageEventTarget;
     const slotFor = (name: AreaName, open: (owner: ViewOwner) => View) =>
-      new StorageSlot(() =>
-        open({ url: parts.url, emitSelf: parts.emitSelf, deliver: (change) => this.#dispatch(change, this.#objects[name]) }),
+      new StorageSlot(
+        () => open({ url: parts.url, emitSelf: parts.emitSelf, deliver: (change) => this.#dispatch(change, this.#objects[name]) }),
+        { strict: parts.strict, exceptionFor: parts.interfaces.exceptionFor },
       );
     this.#slots = {
       localStorage: slotFor("localStorage", parts.openLocal),
@@ -150,11 +152,12 @@ export class StorageWindow {
     });
   }
 
-  /** The same as `restore`, for areas that were used; an area nobody touched needs nothing. */
+  /** The same as `restore`, for areas that were used; an area nobody touched needs nothing. Mocks on the objects are gone. */
   reset(snapshot: Snapshot): void {
     this.#guarded(() => {
       this.#epoch++;
       this.forgetFaults();
+      for (const object of Object.values(this.#objects)) this.#parts.interfaces.removeMocks(object);
       this.#slots.localStorage.opened?.replaceAll(snapshot.localStorage);
       this.#slots.sessionStorage.opened?.replaceAll(snapshot.sessionStorage);
     });

@@ -34,7 +34,7 @@ export interface WebStorageOptions {
   seed?: Seed;
   /** Dispatches events for the window's own changes too, which browsers do not. */
   emitSelf?: boolean;
-  /** WebIDL to the letter: what is assigned to the name of a method becomes an item, spies included. */
+  /** Takes no function for a mock: what is assigned to the name of a method always becomes an item. */
   strict?: boolean;
   /** The path of the server; by default it is looked for. */
   server?: string;
@@ -112,7 +112,7 @@ export class WebStorage implements Disposable {
     this.origin = originOf(options.origin ?? options.url ?? "http://localhost");
     this.url = options.url ?? `${this.origin}/`;
     if (options.url !== undefined) assertSameOrigin(options.url, this.origin, "createWebStorage");
-    this.#interfaces = interfacesIn(options.global ?? globalThis, options.strict ?? false);
+    this.#interfaces = interfacesIn(options.global ?? globalThis);
     this.Storage = this.#interfaces.Storage;
     this.StorageEvent = this.#interfaces.StorageEvent;
     this.QuotaExceededError = this.#interfaces.QuotaExceededError;
@@ -174,7 +174,7 @@ export class WebStorage implements Disposable {
     this.#main.restore(snapshot);
   }
 
-  /** Back to the seed: closes the opened windows, forgets faults and waiting events. */
+  /** Back to the seed: closes the opened windows, forgets faults, waiting events and mocks on the objects. */
   reset(): void {
     this.#assertOpen();
     this.#closeWindows(1);
@@ -255,6 +255,7 @@ export class WebStorage implements Disposable {
       origin: this.origin,
       url,
       emitSelf: this.#options.emitSelf ?? false,
+      strict: this.#options.strict ?? false,
       openLocal: (owner) => {
         const view = this.#server().open(this.#localAddress(), owner);
         if (!this.#seeded) this.#fill(view, this.#initial.localStorage);
