@@ -1,4 +1,5 @@
 import type * as dom from "./dom.js";
+import type { StorageInterface } from "./realm-storage.js";
 
 /** Makes a `StorageEvent`; the dictionary is the HTML standard's `StorageEventInit`. */
 export type StorageEventConstructor = new (type: string, init?: dom.StorageEventInit) => dom.StorageEvent;
@@ -8,16 +9,17 @@ export type StorageEventConstructor = new (type: string, init?: dom.StorageEvent
  * realm's `Event`. Its source text is compiled again inside other realms, so it must not refer to
  * anything outside of its own body.
  */
-export function defineStorageEvent(BaseEvent: typeof Event, isStorage: (value: unknown) => boolean): StorageEventConstructor {
+export function defineStorageEvent(
+  BaseEvent: typeof Event,
+  { isStorage, isOfAnotherRealm }: Pick<StorageInterface, "isStorage" | "isOfAnotherRealm">,
+): StorageEventConstructor {
   function nullableString(value: unknown): string | null {
     return value === null || value === undefined ? null : `${value as string}`;
   }
   function nullableStorage(value: unknown): dom.Storage | null {
     if (value === null || value === undefined) return null;
     if (!isStorage(value)) {
-      // A prototype has the tag of its objects, but also their constructor.
-      const other = Object.prototype.toString.call(value) === "[object Storage]" && !Object.prototype.hasOwnProperty.call(value, "constructor");
-      const hint = other ? " It belongs to another realm (another window, vm context or library): use the StorageEvent of that one." : "";
+      const hint = isOfAnotherRealm(value) ? " It belongs to another realm (another window, vm context or library): use the StorageEvent of that one." : "";
       throw new TypeError(`Failed to convert value to 'Storage'.${hint}`);
     }
     return value as dom.Storage;

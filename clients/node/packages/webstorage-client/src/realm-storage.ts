@@ -19,6 +19,8 @@ export interface StorageInterface {
   Storage: { new (): dom.Storage; readonly prototype: dom.Storage };
   createStorage(slot: Slot): dom.Storage;
   isStorage(value: unknown): boolean;
+  /** Whether a value is a `Storage` of another realm, for messages. */
+  isOfAnotherRealm(value: unknown): boolean;
   /** Takes the mocks off an object that stand on the names of members. */
   removeMocks(storage: dom.Storage): void;
 }
@@ -43,17 +45,19 @@ export function defineStorage(): StorageInterface {
   function slotOf(object: unknown): Slot {
     if (object === lastObject) return lastSlot!;
     const slot = typeof object === "object" && object !== null ? slots.get(object) : undefined;
-    if (slot === undefined) throw new TypeError(`Illegal invocation${elsewhere(object)}`);
+    if (slot === undefined) {
+      const hint = ": this Storage belongs to another realm (another window, vm context or library). Call the method of its own class.";
+      throw new TypeError(`Illegal invocation${isOfAnotherRealm(object) ? hint : ""}`);
+    }
     lastObject = object;
     lastSlot = slot;
     return slot;
   }
 
-  // Realms have classes of their own, whose objects look alike.
-  function elsewhere(object: unknown): string {
-    if (typeof object !== "object" || object === null || object instanceof Storage) return "";
-    if (Object.prototype.toString.call(object) !== "[object Storage]") return "";
-    return ": this Storage belongs to another realm (another window, vm context or library). Call the method of its own class.";
+  // Realms have classes of their own, whose objects look alike. Prototypes do too, but have a constructor.
+  function isOfAnotherRealm(object: unknown): boolean {
+    if (typeof object !== "object" || object === null || object instanceof Storage) return false;
+    return Object.prototype.toString.call(object) === "[object Storage]" && !Object.prototype.hasOwnProperty.call(object, "constructor");
   }
 
   function requireArguments(method: string, required: number, given: number): void {
@@ -321,6 +325,7 @@ export function defineStorage(): StorageInterface {
     isStorage(value) {
       return typeof value === "object" && value !== null && slots.has(value);
     },
+    isOfAnotherRealm,
     removeMocks(storage) {
       removals.get(storage)?.();
     },

@@ -90,8 +90,8 @@ export function interfacesIn(global: object): RealmInterfaces {
     }
   }
 
-  const { Storage, createStorage, removeMocks, isStorage } = storage;
-  const StorageEvent = events.get(BaseEvent) ?? compiledIn(global, defineStorageEvent)(BaseEvent, isStorage);
+  const { Storage, createStorage, removeMocks } = storage;
+  const StorageEvent = events.get(BaseEvent) ?? compiledIn(global, defineStorageEvent)(BaseEvent, storage);
   events.set(BaseEvent, StorageEvent);
   return { Storage, StorageEvent, QuotaExceededError, createStorage, removeMocks, exceptionFor, guarded, createTarget: () => new Target() };
 }
