@@ -23,6 +23,15 @@ for (const [module, resolution, libraries, ...further] of [
   });
 }
 
+test("the options in a configuration of Vitest have types", async () => {
+  // The declarations of "vitest/node" do not compile with the types of every version of Node.
+  const options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "--target", "es2022", "--types", "node"];
+  for (const [module, resolution] of [["node16", "node16"], ["esnext", "bundler"]]) {
+    const { code, output } = await runProgram(process.execPath, [compiler, ...options, "--module", module, "--moduleResolution", resolution, "vitest.config.mts"], project);
+    assert.equal(code, 0, output);
+  }
+});
+
 test("what the types call a class is one", async () => {
   for (const name of ["jest-environment-webstorage", "jest-environment-webstorage/jsdom"]) {
     const source = `

@@ -2,6 +2,12 @@ import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from 
 import type { Circus } from "@jest/types";
 import { checkEnvironmentOptions, openEnvironment, resetBeforeTest, type Environment, type EnvironmentOptions } from "webstorage-client/environment";
 
+/** The `testEnvironmentOptions` of a Jest configuration: those of the storage, and what the environment below takes. */
+export interface TestEnvironmentOptions {
+  webstorage?: EnvironmentOptions;
+  [name: string]: unknown;
+}
+
 type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment;
 
 const OPTIONS_AT = "testEnvironmentOptions.webstorage";
