@@ -233,9 +233,9 @@ export function defineStorage(): StorageInterface {
         throw slot.exceptionFor(error);
       }
     }
-    // The target that the traps are called with is the one that is known here.
+    // The target that the traps are called with is the one that is known here; `get` is quickest with its argument.
     return {
-      get(_, property, receiver) {
+      get(target, property, receiver) {
         if (shown !== undefined) conceal();
         if (typeof property === "symbol") {
           const holder = isHook(property) ? Reflect.getPrototypeOf(target) : target;
