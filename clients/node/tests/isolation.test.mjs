@@ -84,7 +84,12 @@ describe("Jest", () => {
       test(`the realm of the first file is let go: ${mode} on ${base}`, async () => {
         const source = 'test("uses it", () => { localStorage.setItem("a", "1"); sessionStorage.setItem("a", "1"); });\n';
         const files = { "jest.config.js": jestConfig({ testEnvironment: base, testEnvironmentOptions: { webstorage: { mode } } }), "a.test.js": source, "b.test.js": source };
-        const { code, output } = await run(files, [...jest, "--runInBand", "--detectLeaks"]);
+        // Jest looks once, a moment after the file, whether its realm is gone, and V8 collects it when it likes. What holds
+        // a realm holds it each time.
+        let { code, output } = await run(files, [...jest, "--runInBand", "--detectLeaks"]);
+        for (let again = 0; again < 3 && /is leaking memory/.test(output); again++) {
+          ({ code, output } = await run(files, [...jest, "--runInBand", "--detectLeaks"]));
+        }
         assertPassed({ code, output }, /Tests:\s+2 passed, 2 total/);
       });
     }
