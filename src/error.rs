@@ -112,42 +112,42 @@ impl Error {
     ///
     /// What each code means, and which fields its `data` has, is said where the [codes](Code) are declared.
     #[must_use]
-    pub fn code_and_data(&self) -> (Code, Option<ErrorData>) {
+    pub fn code_and_data(&self) -> (Code, ErrorData) {
         let named = |name| ErrorData { name: Some(name), ..ErrorData::default() };
         match self {
-            Error::Parse(_) => (Code::ParseError, None),
-            Error::InvalidRequest(_) => (Code::InvalidRequest, None),
-            Error::MethodNotFound { .. } => (Code::MethodNotFound, None),
+            Error::Parse(_) => (Code::ParseError, named(ErrorName::ParseError)),
+            Error::InvalidRequest(_) => (Code::InvalidRequest, named(ErrorName::InvalidRequest)),
+            Error::MethodNotFound { .. } => (Code::MethodNotFound, named(ErrorName::MethodNotFound)),
             Error::InvalidParams { param, .. } => {
-                (Code::InvalidParams, param.clone().map(|param| ErrorData { param: Some(param), ..ErrorData::default() }))
+                (Code::InvalidParams, ErrorData { param: param.clone(), ..named(ErrorName::InvalidParams) })
             }
-            Error::Internal(_) => (Code::InternalError, None),
-            Error::Cancelled => (Code::RequestCancelled, None),
-            Error::NotFound(_) => (Code::NotFoundError, Some(named(ErrorName::NotFoundError))),
-            Error::NotSupported(_) => (Code::NotSupportedError, Some(named(ErrorName::NotSupportedError))),
-            Error::InvalidState(_) => (Code::InvalidStateError, Some(named(ErrorName::InvalidStateError))),
-            Error::Security(_) => (Code::SecurityError, Some(named(ErrorName::SecurityError))),
+            Error::Internal(_) => (Code::InternalError, named(ErrorName::InternalError)),
+            Error::Cancelled => (Code::RequestCancelled, named(ErrorName::RequestCancelled)),
+            Error::NotFound(_) => (Code::NotFoundError, named(ErrorName::NotFoundError)),
+            Error::NotSupported(_) => (Code::NotSupportedError, named(ErrorName::NotSupportedError)),
+            Error::InvalidState(_) => (Code::InvalidStateError, named(ErrorName::InvalidStateError)),
+            Error::Security(_) => (Code::SecurityError, named(ErrorName::SecurityError)),
             Error::QuotaExceeded { quota, requested, usage } => {
                 let (quota, requested, usage) = (Some(*quota), Some(*requested), Some(*usage));
-                (Code::QuotaExceededError, Some(ErrorData { quota, requested, usage, ..named(ErrorName::QuotaExceededError) }))
+                (Code::QuotaExceededError, ErrorData { quota, requested, usage, ..named(ErrorName::QuotaExceededError) })
             }
-            Error::Timeout { .. } => (Code::TimeoutError, Some(named(ErrorName::TimeoutError))),
+            Error::Timeout { .. } => (Code::TimeoutError, named(ErrorName::TimeoutError)),
             Error::Unknown { sqlite_code, .. } => {
-                (Code::UnknownError, Some(ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) }))
+                (Code::UnknownError, ErrorData { sqlite_code: *sqlite_code, ..named(ErrorName::UnknownError) })
             }
             Error::Constraint { unmet } => {
                 let owned = |bytes: &Vec<u8>| DomString::from_wtf8(bytes.clone());
                 let unmet = unmet.iter().map(|(key, value)| Held { key: owned(key), value: value.as_ref().map(owned) }).collect();
-                (Code::ConstraintError, Some(ErrorData { unmet: Some(unmet), ..named(ErrorName::ConstraintError) }))
+                (Code::ConstraintError, ErrorData { unmet: Some(unmet), ..named(ErrorName::ConstraintError) })
             }
             Error::Sqlite(error) => {
                 let sqlite_code = error.sqlite_error().map(|error| error.extended_code);
-                (Code::UnknownError, Some(ErrorData { sqlite_code, ..named(ErrorName::UnknownError) }))
+                (Code::UnknownError, ErrorData { sqlite_code, ..named(ErrorName::UnknownError) })
             }
             Error::DataCorruption { path, moved_to, .. } => {
                 let path = Some(path.display().to_string());
                 let moved_to = moved_to.as_ref().map(|path| path.display().to_string());
-                (Code::DataCorruption, Some(ErrorData { path, moved_to, ..named(ErrorName::DataCorruption) }))
+                (Code::DataCorruption, ErrorData { path, moved_to, ..named(ErrorName::DataCorruption) })
             }
         }
     }

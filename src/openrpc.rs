@@ -21,12 +21,9 @@ pub fn document() -> Value {
     let mut schemas = generator.take_definitions(true);
     let mut errors = Map::new();
     for code in Code::ALL {
-        let mut error = json!({ "code": code.number(), "message": code.description() });
-        if let Some(data) = data_of(*code, &fields) {
-            let name = format!("{}Data", code.name());
-            error["data"] = reference("schemas", &name);
-            schemas.insert(name, data);
-        }
+        let name = format!("{}Data", code.name());
+        let error = json!({ "code": code.number(), "message": code.description(), "data": reference("schemas", &name) });
+        schemas.insert(name, data_of(*code, &fields));
         errors.insert(code.name().to_owned(), error);
     }
     let mut document = json!({
@@ -131,22 +128,18 @@ fn pairing(method: &Method, example: &Example) -> Value {
     pairing
 }
 
-/// The schema of the `data` of an error; `None` if it has none.
-fn data_of(code: Code, fields: &Map<String, Value>) -> Option<Value> {
+/// The schema of the `data` of an error.
+fn data_of(code: Code, fields: &Map<String, Value>) -> Value {
     let mut properties = Map::new();
-    let mut required = Vec::new();
-    if code.is_storage_error() {
-        let name = json!({ "const": code.name(), "description": "The name of the exception that a client should throw." });
-        properties.insert("name".to_owned(), name);
-        required.push("name");
-    }
+    let mut required = vec!["name"];
+    let name = json!({ "const": code.name(), "description": "The name of the error; that of a storage error is the name of the exception that a client should throw." });
+    properties.insert("name".to_owned(), name);
     for field in code.always().iter().chain(code.sometimes()) {
         let schema = fields.get(*field).expect("the codes' fields are fields of ErrorData");
         properties.insert((*field).to_owned(), not_null(schema.clone()));
     }
     required.extend(code.always());
-    (!properties.is_empty())
-        .then(|| json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false }))
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 /// A field of `ErrorData` is left out where it is none, and so is never null.

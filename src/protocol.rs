@@ -342,7 +342,7 @@ pub struct StorageOverflow {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorData {
-    /// The name of the `DOMException` that a client should throw.
+    /// The name of the error; that of a storage error is the name of the `DOMException` that a client should throw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<ErrorName>,
     /// The param that is to blame (code -32602).
@@ -371,9 +371,21 @@ pub struct ErrorData {
     pub moved_to: Option<String>,
 }
 
-/// The names of the storage errors: those of `DOMException`, and `DataCorruption`.
+/// The names of the errors: JSON-RPC's and LSP's own, those of `DOMException`, and `DataCorruption`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ErrorName {
+    /// The bytes are no frame, or the frame is not JSON.
+    ParseError,
+    /// The JSON is no request, or one that is not allowed now.
+    InvalidRequest,
+    /// There is no method of this name.
+    MethodNotFound,
+    /// A param is missing, unknown, of the wrong type, or out of range.
+    InvalidParams,
+    /// A fault of the server.
+    InternalError,
+    /// The client has cancelled the call.
+    RequestCancelled,
     /// The write does not fit.
     QuotaExceededError,
     /// Opaque origins have no persistent storage.

@@ -256,10 +256,8 @@ impl Replies {
         write_decimal(u64::from(code.unsigned_abs()), &mut self.buffer);
         self.buffer.extend_from_slice(b",\"message\":");
         write_json(error.to_string().as_bytes(), self.ill_formed, &mut self.buffer);
-        if let Some(data) = data {
-            self.buffer.extend_from_slice(b",\"data\":");
-            Plain(data).write(self.ill_formed, &mut self.buffer);
-        }
+        self.buffer.extend_from_slice(b",\"data\":");
+        Plain(data).write(self.ill_formed, &mut self.buffer);
         self.buffer.push(b'}');
         self.end(begun);
     }

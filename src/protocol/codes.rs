@@ -17,7 +17,7 @@ macro_rules! codes {
             /// Every code, as people read about them.
             pub const ALL: &[Code] = &[$(Code::$name),+];
 
-            /// Its name. That of a storage error is the `name` in its `data`.
+            /// Its name, which is the `name` in the `data` of every error.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Code::$name => stringify!($name)),+ }
@@ -29,7 +29,7 @@ macro_rules! codes {
                 match self { $(Code::$name => [$($doc),+].concat().trim().to_owned()),+ }
             }
 
-            /// The fields of `data` that are always there, besides the `name` of a storage error.
+            /// The fields of `data` that are always there, besides the `name`.
             #[must_use]
             pub fn always(self) -> &'static [&'static str] {
                 match self { $(Code::$name => &[$($always),*]),+ }
@@ -82,11 +82,5 @@ impl Code {
     #[must_use]
     pub fn number(self) -> i32 {
         self as i32
-    }
-
-    /// Whether its `data` has the `name` of the exception that a client should throw.
-    #[must_use]
-    pub fn is_storage_error(self) -> bool {
-        self.number() > 0
     }
 }

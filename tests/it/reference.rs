@@ -176,22 +176,18 @@ fn sent(call: &Value, id: usize) -> String {
 
 fn errors(out: &mut String, document: &Value) {
     out.push_str(
-        "## Errors\n\nBesides those listed with each message, every call can fail with InvalidRequest, InvalidParams or InternalError. The `name` in the data of a storage error is that of the `DOMException` a client should throw, and its code that exception's legacy \
+        "## Errors\n\nBesides those listed with each message, every call can fail with InvalidRequest, InvalidParams or InternalError. The `name` in the data of every error is the one in this table; for a storage error it is that of the `DOMException` a client should throw, and its code that exception's legacy \
          code, or one from 100 on where it has none.\n\n| code | name | | data |\n|---|---|---|---|\n",
     );
     for (name, error) in object(&document["components"]["errors"]) {
-        let data = if error["data"].is_null() {
-            "none".to_owned()
-        } else {
-            members_of(&document["components"]["schemas"][last(&error["data"]["$ref"])])
-        };
+        let data = members_of(&document["components"]["schemas"][last(&error["data"]["$ref"])]);
         write(out, &format!("| {} | {name} | {} | {data} |\n", error["code"], text(&error["message"])));
     }
     out.push_str(
         "\n```jsonc\n--> {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"storage/open\",\"params\":{\"persistent\":false,\"quota\":16}}\n\
          <-- {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"storage\":1,\"persistent\":false,\"origin\":\"http://localhost\",\"length\":0,\"usage\":0,\"quota\":16}}\n\
          --> {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"storage/setItem\",\"params\":{\"storage\":1,\"key\":\"too\",\"value\":\"long\",\"ttl\":60}}\n\
-         <-- {\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32602,\"message\":\"Invalid params: ttl: unknown field `ttl`, expected one of `storage`, `key`, `value`\",\"data\":{\"param\":\"ttl\"}}}\n```\n\n",
+         <-- {\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32602,\"message\":\"Invalid params: ttl: unknown field `ttl`, expected one of `storage`, `key`, `value`\",\"data\":{\"name\":\"InvalidParams\",\"param\":\"ttl\"}}}\n```\n\n",
     );
 }
 

@@ -105,10 +105,7 @@ fn declare_errors(out: &mut String, errors: &Map<String, Value>) {
     }
     out.push_str("} as const;\n\n/** The `data` of each error. */\nexport interface ErrorData {\n");
     for (name, error) in errors {
-        let data = if error["data"].is_null() { "undefined".to_owned() } else { last(&error["data"]["$ref"]).to_owned() };
-        // Only where a param is to blame is there one to name.
-        let maybe = if name == "InvalidParams" { " | undefined" } else { "" };
-        write(out, &format!("  {name}: {data}{maybe};\n"));
+        write(out, &format!("  {name}: {};\n", last(&error["data"]["$ref"])));
     }
     out.push_str("}\n");
 }

@@ -324,36 +324,63 @@ export type TraceValue = "off" | "messages" | "verbose";
 /** A document as the OpenRPC specification 1.3 describes it. */
 export type OpenrpcDocument = Record<string, unknown>;
 
-/** The names of the storage errors: those of `DOMException`, and `DataCorruption`. */
-export type ErrorName = "QuotaExceededError" | "SecurityError" | "ConstraintError" | "NotFoundError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption";
+/** The names of the errors: JSON-RPC's and LSP's own, those of `DOMException`, and `DataCorruption`. */
+export type ErrorName = "ParseError" | "InvalidRequest" | "MethodNotFound" | "InvalidParams" | "InternalError" | "RequestCancelled" | "QuotaExceededError" | "SecurityError" | "ConstraintError" | "NotFoundError" | "NotSupportedError" | "InvalidStateError" | "TimeoutError" | "UnknownError" | "DataCorruption";
+
+export interface ParseErrorData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "ParseError";
+}
+
+export interface InvalidRequestData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "InvalidRequest";
+}
+
+export interface MethodNotFoundData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "MethodNotFound";
+}
 
 export interface InvalidParamsData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "InvalidParams";
   /** The param that is to blame (code -32602). */
   param?: string;
 }
 
+export interface InternalErrorData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "InternalError";
+}
+
+export interface RequestCancelledData {
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
+  name: "RequestCancelled";
+}
+
 export interface NotFoundErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "NotFoundError";
 }
 
 export interface NotSupportedErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "NotSupportedError";
 }
 
 export interface InvalidStateErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "InvalidStateError";
 }
 
 export interface SecurityErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "SecurityError";
 }
 
 export interface QuotaExceededErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "QuotaExceededError";
   /** The quota of the bottle, in bytes (`QuotaExceededError`). */
   quota: number;
@@ -364,19 +391,19 @@ export interface QuotaExceededErrorData {
 }
 
 export interface TimeoutErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "TimeoutError";
 }
 
 export interface UnknownErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "UnknownError";
   /** SQLite's extended result code (`UnknownError`). */
   sqliteCode?: number;
 }
 
 export interface DataCorruptionData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "DataCorruption";
   /** The damaged file (`DataCorruption`). */
   path: string;
@@ -385,7 +412,7 @@ export interface DataCorruptionData {
 }
 
 export interface ConstraintErrorData {
-  /** The name of the exception that a client should throw. */
+  /** The name of the error; that of a storage error is the name of the exception that a client should throw. */
   name: "ConstraintError";
   /** The keys that do not hold what the transaction's conditions say, and what they hold (`ConstraintError`). */
   unmet: Held[];
@@ -1191,12 +1218,12 @@ export const errorCodes = {
 
 /** The `data` of each error. */
 export interface ErrorData {
-  ParseError: undefined;
-  InvalidRequest: undefined;
-  MethodNotFound: undefined;
-  InvalidParams: InvalidParamsData | undefined;
-  InternalError: undefined;
-  RequestCancelled: undefined;
+  ParseError: ParseErrorData;
+  InvalidRequest: InvalidRequestData;
+  MethodNotFound: MethodNotFoundData;
+  InvalidParams: InvalidParamsData;
+  InternalError: InternalErrorData;
+  RequestCancelled: RequestCancelledData;
   NotFoundError: NotFoundErrorData;
   NotSupportedError: NotSupportedErrorData;
   InvalidStateError: InvalidStateErrorData;
