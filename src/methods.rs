@@ -145,7 +145,7 @@ pub fn table() -> Vec<Method> {
             .notification()
             .from_server()
             .example_after(QUOTA_SET, r#"{"subscription":1,"storage":1,"sequence":0,"quota":5000000,"others":0}"#, ""),
-        row!("storage/overflow", StorageOverflow => (), "The client was too slow to read the events of a subscription, and some were dropped.")
+        row!("storage/overflow", StorageOverflow => (), "Events of a subscription were dropped: more than 1 MiB waited, and more than 1 MiB of them, the largest aside, had come since the client last read 64 KiB; or 16 MiB waited. Other reasons: the file of the area was replaced, or the process was stopped for longer than the journal lasts.")
             .notification()
             .from_server()
             .example(r#"{"subscription":1,"storage":2,"sequence":70000}"#, ""),

@@ -327,7 +327,7 @@ pub struct StorageQuota {
     pub others: u64,
 }
 
-/// Params of the notification `storage/overflow`: the client was too slow to read its events, and some were dropped.
+/// Params of the notification `storage/overflow`: events were dropped, or it is not known which there were.
 #[derive(Debug, JsonSchema)]
 pub struct StorageOverflow {
     /// The id of the subscription. It goes on: events after `sequence` are sent again.

@@ -501,8 +501,8 @@ The event is a plist with :key, :oldValue, :newValue (all nil after a
 clear), :url and :sequence.  Only changes of KEYS, a list, or of keys that
 begin with PREFIX are told, without the values if VALUES is nil, and with
 those after the sequence SINCE and of AREA itself (INCLUDE-SELF) too.
-ON-OVERFLOW is called when Emacs did not read in time and events are
-missing: read the area again.  The result is a `webstorage-subscription'.
+ON-OVERFLOW is called when events are missing, as when Emacs did not read
+in time: read the area again.  The result is a `webstorage-subscription'.
 CALLBACK is as in all functions."
   (let ((connection (webstorage-area-connection area)))
     (apply
@@ -515,7 +515,7 @@ CALLBACK is as in all functions."
                             (lambda (_)
                               (display-warning
                                'webstorage
-                               "Changes were missed because Emacs did not read them in time"))))
+                               "Changes were missed: read the area again"))))
                   (webstorage--listeners connection))
          (webstorage--make-subscription :connection connection :id id
                                         :sequence (plist-get result :sequence)

@@ -16,7 +16,7 @@ class Area {
     this.quota = quota;
     /** A vscode.Event: each change that others make to the area, in order and once. */
     this.onDidChange = (...args) => this.#on('storage/event', ...args);
-    /** A vscode.Event: changes were missed, because this process did not read in time. Read the area again. */
+    /** A vscode.Event: changes were missed: they were not read in time, are no longer kept, or the file was replaced. Read the area again. */
     this.onDidMissChanges = (...args) => this.#on('storage/overflow', ...args);
   }
 

@@ -233,7 +233,10 @@ impl<W: Write> Printer<W> {
         if self.json {
             return self.line(&format!(r#"{{"overflow":true,"sequence":{sequence}}}"#));
         }
-        Ok(writeln!(self.out, "some changes were missed: too many came at once, or the file was replaced; list shows what there is")?)
+        Ok(writeln!(
+            self.out,
+            "some changes were missed: they were not read in time, are no longer kept, or the file was replaced; list shows what there is"
+        )?)
     }
 
     /// Prints the result of `storage/import`.

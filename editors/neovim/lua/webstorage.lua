@@ -445,7 +445,7 @@ end
 ---
 --- Options: `keys` (list) or `prefix`; `values = false` for events without values; `since` (a sequence: what came after
 --- it is sent too, or `gap` of the result says that it is not known any more); `include_self`; `on_overflow`
---- (function: this Neovim did not read in time and events are missing; read the area again).
+--- (function: events are missing, as when this Neovim did not read in time; read the area again).
 ---
 --- The result is a subscription with `sequence`, `gap` and `:stop(callback?)`.
 function Area:subscribe(listener, options, callback)
@@ -465,7 +465,7 @@ function Area:subscribe(listener, options, callback)
   }
   local overflow = options.on_overflow
     or function()
-      vim.notify('webstorage: changes were missed because Neovim did not read them in time', vim.log.levels.WARN)
+      vim.notify('webstorage: changes were missed: they were not read in time, are no longer kept, or the file was replaced; read the area again', vim.log.levels.WARN)
     end
   local function received(result)
     connection.listeners[result.subscription] = { event = listener, overflow = overflow }

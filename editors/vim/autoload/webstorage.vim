@@ -383,7 +383,7 @@ endfunction
 " Calls Listener(event) for each change that others make to the area, in order and once. The event has key,
 " oldValue, newValue (all v:null after a clear), url and sequence. Options: keys (list) or prefix; values (v:false
 " for events without them); since (a sequence: what came after it is told too); includeSelf; on_overflow (function:
-" Vim did not read in time and events are missing; read the area again). Returns a subscription.
+" events are missing, as when Vim did not read in time; read the area again). Returns a subscription.
 function webstorage#Subscribe(area, Listener, ...) abort
   let options = copy(get(a:, 1, {}))
   call s:CheckOptions('Subscribe', options, ['keys', 'prefix', 'values', 'since', 'includeSelf', 'on_overflow'])
@@ -391,7 +391,7 @@ function webstorage#Subscribe(area, Listener, ...) abort
   if has_key(options, 'on_overflow')
     let listener.overflow = remove(options, 'on_overflow')
   else
-    let listener.overflow = {-> execute('echomsg "webstorage: changes were missed because Vim did not read them in time"', '')}
+    let listener.overflow = {-> execute('echomsg "webstorage: changes were missed: they were not read in time, are no longer kept, or the file was replaced; read the area again"', '')}
   endif
   let connection = a:area.connection
   " The listener is in place before any later message is looked at.

@@ -1172,7 +1172,7 @@ export interface ServerNotifications {
   "storage/quota": {
     params: StorageQuotaParams;
   };
-  /** The client was too slow to read the events of a subscription, and some were dropped. */
+  /** Events of a subscription were dropped: more than 1 MiB waited, and more than 1 MiB of them, the largest aside, had come since the client last read 64 KiB; or 16 MiB waited. Other reasons: the file of the area was replaced, or the process was stopped for longer than the journal lasts. */
   "storage/overflow": {
     params: StorageOverflowParams;
   };
