@@ -114,7 +114,11 @@ impl Peer {
         let (input, decoder) = (Arc::new(Mutex::new(input)), Arc::new(RwLock::new(decoder)));
         let calls = Arc::new(Calls::new(&input, &decoder));
         self.calls = Some(Arc::clone(&calls));
-        self.connection.lock().wait = Wait::new(self.server.busy_timeout, move || !calls.look());
+        // A bottle keeps the wait of whoever used it last. The input must not be kept with it: a client that waits for
+        // the end of the connection would never see it.
+        let calls = Arc::downgrade(&calls);
+        let is_wanted = move || calls.upgrade().is_none_or(|calls| !calls.look());
+        self.connection.lock().wait = Wait::new(self.server.busy_timeout, is_wanted);
         let end = loop {
             let read = input.lock().read(decoder.write().space(), self.answered);
             let count = match read {
