@@ -16,8 +16,8 @@ use crate::document::{last, list, text};
 /// The document, ready to validate messages.
 pub struct Protocol {
     pub methods: BTreeMap<String, Method>,
-    /// Validators of the data of errors, by code; none for those without data.
-    errors: BTreeMap<i64, (String, Option<Validator>)>,
+    /// Validators of the data of errors, by code.
+    errors: BTreeMap<i64, (String, Validator)>,
 }
 
 /// One method of the document.
@@ -57,7 +57,7 @@ impl Protocol {
         let errors = components["errors"].as_object().expect("errors are an object").iter();
         let errors = errors
             .map(|(name, error)| {
-                let data = error["data"].as_object().map(|data| compile(&Value::Object(data.clone())));
+                let data = compile(&error["data"]);
                 (error["code"].as_i64().expect("codes are integers"), (name.clone(), data))
             })
             .collect();
@@ -152,14 +152,7 @@ impl Protocol {
         if !error["message"].is_string() {
             return Err("an error without a message".to_owned());
         }
-        match (data, error.get("data")) {
-            (Some(schema), Some(data)) => check(schema, data, "data")?,
-            (None, None) => {}
-            // Only where a param is to blame is there one to name.
-            (Some(_), None) if name == "InvalidParams" => {}
-            (Some(_), None) => return Err("data is missing".to_owned()),
-            (None, Some(_)) => return Err("an error of this code has no data".to_owned()),
-        }
+        check(data, error.get("data").ok_or("data is missing")?, "data")?;
         Ok(name)
     }
 
@@ -259,6 +252,7 @@ fn what_is_wrong_is_found() {
         (r#"{"jsonrpc":"2.0","id":2,"result":2}"#, "without a call"),
         (r#"{"jsonrpc":"2.0","id":1,"error":{"code":7,"message":""}}"#, "no error 7"),
         (r#"{"jsonrpc":"2.0","id":1,"error":{"code":11,"message":""}}"#, "data is missing"),
+        (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"","data":{"param":"key"}}}"#, "name"),
         (r#"{"jsonrpc":"2.0","id":1,"error":{"code":11,"message":"","data":{"name":"SecurityError"}}}"#, "data/name"),
         (r#"{"jsonrpc":"2.0","id":1,"error":{"code":18,"message":"","data":{"name":"SecurityError"}}}"#, "does not list the error"),
         (r#"{"jsonrpc":"2.0","method":"storage/event","params":{}}"#, "params"),
