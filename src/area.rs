@@ -21,6 +21,7 @@ use self::key_order::Finger;
 use crate::dom_string::units;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::memory;
 use crate::sqlite::{AreaRow, Database, Stored, corrupt, is_damage};
 
 /// Ordinals an area can give out before its items would run into the next area's.
@@ -182,6 +183,10 @@ impl Area {
     /// # Errors
     /// [`Error::QuotaExceeded`] if the area would grow beyond its quota: the old value stays.
     pub fn set_item(&mut self, database: &Database, key: &[u8], value: &[u8]) -> Result<()> {
+        if self.recording {
+            // The copies that listeners are told of.
+            memory::require(2 * (key.len() + value.len()))?;
+        }
         self.cache.make_room(database, self.id, key, value)?;
         match self.old_item(database, key, Some(value))? {
             // Setting the value that is there changes nothing and so broadcasts nothing.

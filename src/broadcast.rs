@@ -32,6 +32,12 @@ impl Event {
         changes.into_iter().map(|change| Event { change, url: Arc::clone(url), source: Some(source) }).collect()
     }
 
+    /// The bytes of its strings.
+    fn size(&self) -> usize {
+        let Change { key, old_value, new_value, .. } = &self.change;
+        [key, old_value, new_value].into_iter().flatten().map(Vec::len).sum()
+    }
+
     /// Whether the values were not kept, because nobody wanted them when the change was made.
     #[must_use]
     pub fn lacks_values(&self) -> bool {
@@ -162,8 +168,13 @@ impl Listeners {
             let mut last = None;
             for event in events {
                 if listener.wants(event) {
-                    encode(listener.framing, &listener.write_event(event), &mut messages);
                     last = Some(event.change.sequence);
+                    if !crate::memory::is_left(messages.len() + 3 * event.size()) {
+                        messages.clear();
+                        encode(listener.framing, &listener.write_overflow(event.change.sequence), &mut messages);
+                        continue;
+                    }
+                    encode(listener.framing, &listener.write_event(event), &mut messages);
                 }
             }
             if let Some(sequence) = last {

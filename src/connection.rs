@@ -188,6 +188,11 @@ impl Connection {
                 "the call failed"
             );
         }
+        let room = result.map_or(Ok(()), |result| self.replies.make_room(result.least_size()));
+        let result = match &room {
+            Ok(()) => result,
+            Err(error) => Err(error),
+        };
         if let Some(id) = id {
             let begun = self.replies.begin(id, result.map_or(0, WriteResult::least_size));
             match result {

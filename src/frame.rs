@@ -34,6 +34,12 @@ pub enum FrameError {
         /// The largest accepted length.
         limit: usize,
     },
+    /// There is no memory for the message; it is skipped.
+    #[error("there is not enough memory for the message, which was skipped after {length} bytes. Nothing was changed.")]
+    NoMemory {
+        /// The bytes that had come.
+        length: usize,
+    },
     /// The stream ended inside a message.
     #[error("the input ended inside a message: {0}")]
     Truncated(&'static str),
@@ -41,10 +47,14 @@ pub enum FrameError {
 
 impl FrameError {
     /// Whether the stream is still in step, so that the next message can be read. Only an overlong line
-    /// is: it ends at its line feed.
+    /// is: it ends at its line feed. A message without memory is skipped in either framing.
     #[must_use]
     pub fn is_recoverable(&self, framing: Option<Framing>) -> bool {
-        matches!(self, FrameError::TooLarge { .. }) && framing == Some(Framing::Lines)
+        match self {
+            FrameError::TooLarge { .. } => framing == Some(Framing::Lines),
+            FrameError::NoMemory { .. } => true,
+            FrameError::Headers(_) | FrameError::Truncated(_) => false,
+        }
     }
 }
 
@@ -76,6 +86,10 @@ pub struct Decoder {
     limit: usize,
     any_header: bool,
     skipping_line: bool,
+    /// Bytes of a message with headers that are still to be skipped.
+    skipping: usize,
+    /// The bytes that had come of a message for which there was no memory, until that is told.
+    given_up: Option<usize>,
     at_stream_start: bool,
     /// Reads since one filled more than the buffer's usual size.
     small_reads: u32,
@@ -96,6 +110,8 @@ impl Decoder {
             limit,
             any_header,
             skipping_line: false,
+            skipping: 0,
+            given_up: None,
             at_stream_start: true,
             small_reads: 0,
         }
@@ -107,7 +123,8 @@ impl Decoder {
         self.framing
     }
 
-    /// Room for the next read: at least 64 KiB.
+    /// Room for the next read: at least 64 KiB, unless not even that can be had. A message for which there is no memory is
+    /// given up.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             // A buffer that grew for a large message is kept while more of them come, because growing it again
@@ -125,9 +142,32 @@ impl Decoder {
         }
         if self.buffer.len() - self.end < READ_SIZE {
             let wanted = (self.end + READ_SIZE).max(self.buffer.len() * 2);
-            self.buffer.resize(wanted, 0);
+            let least = self.end + READ_SIZE;
+            let more = [wanted, least].map(|size| size.saturating_sub(self.buffer.len()));
+            match more.into_iter().find(|more| crate::memory::is_left(*more) && self.buffer.try_reserve_exact(*more).is_ok()) {
+                Some(more) => self.buffer.resize(self.buffer.len() + more, 0),
+                None => self.give_up(),
+            }
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Forgets the message that is being read, and skips the rest of it.
+    #[cold]
+    fn give_up(&mut self) {
+        let unread = &self.buffer[self.start..self.end];
+        match self.framing {
+            Some(Framing::Headers) => match parse_headers(unread, self.any_header) {
+                Ok(Some(headers)) => self.skipping = (headers.size + headers.length).saturating_sub(unread.len()),
+                // Such a block of headers is refused long before it is so large.
+                _ => return,
+            },
+            _ => self.skipping_line = true,
+        }
+        self.given_up = Some(unread.len());
+        (self.start, self.end, self.scanned) = (0, 0, 0);
+        self.buffer.truncate(USUAL_SIZE);
+        self.buffer.shrink_to_fit();
     }
 
     /// Announces that `count` bytes were read into [`Decoder::space`].
@@ -187,6 +227,9 @@ impl Decoder {
     /// [is recoverable](FrameError::is_recoverable) the next message can be taken; after any other the
     /// stream has no further messages.
     pub fn next_frame(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        if let Some(length) = self.given_up.take() {
+            return Err(FrameError::NoMemory { length });
+        }
         if self.framing.is_none() && !self.decide_framing() {
             return Ok(None);
         }
@@ -273,6 +316,14 @@ impl Decoder {
     }
 
     fn next_headed(&mut self) -> Result<Option<std::ops::Range<usize>>, FrameError> {
+        if self.skipping > 0 {
+            let skipped = self.skipping.min(self.end - self.start);
+            self.start += skipped;
+            self.skipping -= skipped;
+            if self.skipping > 0 {
+                return Ok(None);
+            }
+        }
         self.skip_blanks(|byte| matches!(byte, b'\r' | b'\n'));
         let unread = &self.buffer[self.start..self.end];
         let Some(headers) = parse_headers(unread, self.any_header)? else {

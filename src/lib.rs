@@ -43,6 +43,7 @@ pub mod index;
 pub mod input;
 pub mod journal;
 pub mod lock;
+pub mod memory;
 pub mod message;
 pub mod method;
 pub mod methods;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::frame::{Decoder, Framing};
 use crate::wire_log::{Direction, WireLog};
@@ -24,6 +24,9 @@ const MAX_NOTIFICATION_BACKLOG: usize = 1 << 20;
 
 /// Bytes the writer thread hands to the system at a time.
 const WRITE_SIZE: usize = 256 << 10;
+
+/// Bytes of the writer thread's stack: it calls nothing deep, and address space can be limited.
+const WRITER_STACK: usize = 256 << 10;
 
 /// Bytes that the reader has taken when it counts as reading.
 const TAKEN_SIZE: usize = 64 << 10;
@@ -140,7 +143,9 @@ impl Output {
         }
         let Untaken { bytes, largest, .. } = state.untaken;
         let is_unread = state.backlog.len() > MAX_NOTIFICATION_BACKLOG && bytes - largest > MAX_NOTIFICATION_BACKLOG;
-        if is_unread || state.backlog.len() > MAX_BACKLOG || state.notices.contains_key(&key) {
+        // Whatever the reader does not take goes to the backlog, so there must be memory for all of it beforehand.
+        let no_memory = !crate::memory::is_left(messages.len()) || state.backlog.try_reserve(messages.len()).is_err();
+        if is_unread || no_memory || state.backlog.len() > MAX_BACKLOG || state.notices.contains_key(&key) {
             state.notices.insert(key, (framing, notice()));
             return state.failed.map_or(Ok(()), |kind| Err(Closed(kind)));
         }
@@ -199,7 +204,7 @@ impl Output {
     }
 
     /// Writes what the reader takes within the time `inline`, and leaves the rest to the backlog.
-    fn write(&self, state: &mut State, mut messages: &[u8], inline: Duration) -> Result<(), Closed> {
+    fn write(&self, state: &mut MutexGuard<'_, State>, mut messages: &[u8], inline: Duration) -> Result<(), Closed> {
         if let Some(kind) = state.failed {
             return Err(Closed(kind));
         }
@@ -242,13 +247,22 @@ impl Output {
         if messages.is_empty() {
             return Ok(());
         }
+        while !crate::memory::is_left(messages.len()) || state.backlog.try_reserve(messages.len()).is_err() {
+            if let Some(kind) = state.failed {
+                return Err(Closed(kind));
+            }
+            if state.backlog.is_empty() && !state.writing {
+                return self.write_waiting(state, messages);
+            }
+            self.shared.changed.wait(state);
+        }
         state.backlog.extend(messages);
         if state.has_writer {
             self.shared.changed.notify_all();
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        match std::thread::Builder::new().name("output".to_owned()).spawn(move || shared.write_backlog()) {
+        match std::thread::Builder::new().name("output".to_owned()).stack_size(WRITER_STACK).spawn(move || shared.write_backlog()) {
             Ok(_) => state.has_writer = true,
             Err(error) => {
                 state.failed = Some(error.kind());
@@ -256,6 +270,16 @@ impl Output {
             }
         }
         Ok(())
+    }
+
+    /// Writes all, however long the reader takes, because there is no memory to keep it in.
+    #[cold]
+    fn write_waiting(&self, state: &mut State, messages: &[u8]) -> Result<(), Closed> {
+        write_all(&self.shared.fd, messages).map_err(|error| {
+            let kind = std::io::Error::from(error).kind();
+            state.failed = Some(kind);
+            Closed(kind)
+        })
     }
 
     fn log(&self, framing: Framing, messages: &[u8]) {

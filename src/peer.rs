@@ -211,7 +211,11 @@ impl Peer {
             error => error,
         };
         tracing::warn!(error = %shown, "a frame cannot be read");
-        self.answer_invalid(framing, "null", Error::Parse(error.to_string()));
+        let answer = match error {
+            FrameError::NoMemory { .. } => Error::Unknown { message: error.to_string(), sqlite_code: None },
+            error => Error::Parse(error.to_string()),
+        };
+        self.answer_invalid(framing, "null", answer);
         if error.is_recoverable(framing) {
             return None;
         }

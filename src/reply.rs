@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::dom_string::{DomString, IllFormed, serialize_as, write_json};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::frame::{Framing, MAX_DECIMAL, decimal, write_decimal};
 use crate::protocol::Item;
 
@@ -212,6 +212,18 @@ impl Replies {
     pub fn notifications(&mut self, frames: &[u8]) {
         let place = if self.batch.is_some() { &mut self.after_batch } else { &mut self.buffer };
         place.extend_from_slice(frames);
+    }
+
+    /// Makes room for a reply with a result of so many bytes.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn make_room(&mut self, size: usize) -> Result<()> {
+        if size < USUAL_SIZE {
+            return Ok(());
+        }
+        crate::memory::require(size)?;
+        crate::memory::reserve(&mut self.buffer, size + LEAST_SIZE)
     }
 
     /// Begins a reply of at least `least_size` bytes to the call with this id, a JSON text.

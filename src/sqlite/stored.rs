@@ -64,7 +64,10 @@ impl Database {
     /// The bytes of a value.
     pub fn read_all(&self, stored: &Stored<'_>) -> rusqlite::Result<Vec<u8>> {
         // Memory as large as the value would have to be zeroed first, which costs more than to copy each piece again.
-        let mut value = Vec::with_capacity(stored.len());
+        let mut value = Vec::new();
+        if !crate::memory::is_left(stored.len()) || value.try_reserve_exact(stored.len()).is_err() {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None));
+        }
         stored.for_each_piece(|piece| value.extend_from_slice(piece))?;
         // A small one was looked at when it was found.
         if matches!(stored, Stored::Large(_)) {
