@@ -101,6 +101,10 @@ impl WriteResult for Item<'_> {
         self.value.write(ill_formed, out);
         out.push(b'}');
     }
+
+    fn least_size(&self) -> usize {
+        br#"{"key":"","value":""}"#.len() + self.key.least_size() + self.value.least_size()
+    }
 }
 
 impl<T: WriteResult> WriteResult for Option<T> {
@@ -127,6 +131,10 @@ impl<T: WriteResult> WriteResult for Vec<T> {
         }
         out.push(b']');
     }
+
+    fn least_size(&self) -> usize {
+        self.iter().map(|member| member.least_size() + 1).sum()
+    }
 }
 
 /// The capacity of the buffer that is always kept, in bytes.
@@ -138,6 +146,9 @@ const MAX_KEPT: usize = 4 << 20;
 
 /// Uses for small replies after which a larger buffer is given up.
 const MAX_SMALL_USES: u32 = 64;
+
+/// Bytes around a large result for which there is room: the headers, the id if it is no long text, names and quotes.
+const AROUND: usize = 4 << 10;
 
 /// No reply has fewer bytes.
 const LEAST_SIZE: usize = 10;
@@ -223,7 +234,8 @@ impl Replies {
             return Ok(());
         }
         crate::memory::require(size)?;
-        crate::memory::reserve(&mut self.buffer, size + LEAST_SIZE)
+        // The buffer grows by doubling, so that room for what is around the result must not be missing.
+        crate::memory::reserve(&mut self.buffer, size + AROUND)
     }
 
     /// Begins a reply of at least `least_size` bytes to the call with this id, a JSON text.

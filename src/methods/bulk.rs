@@ -4,6 +4,7 @@ use crate::area::Changes;
 use crate::connection::Connection;
 use crate::dom_string::DomString;
 use crate::error::Result;
+use crate::memory;
 use crate::protocol::{EntriesPage, Item, OfKeys, Transact};
 
 /// What an item takes in the database besides its key and value, about.
@@ -32,6 +33,7 @@ pub(super) fn entries(connection: &mut Connection, params: EntriesPage<'_>) -> R
     let mut entries = Vec::new();
     connection.read(params.storage, |area, database| {
         area.entries(database, after, limit, |key, value| {
+            memory::require(key.len() + value.len())?;
             entries.push(Item { key: DomString::from_wtf8(key.to_vec()), value: DomString::from_wtf8(value.to_vec()) });
             Ok(())
         })
