@@ -311,6 +311,13 @@ impl Place {
 
     /// Moves a damaged file aside together with its WAL, and says so.
     fn quarantine(&self, quota: u64, found: &str, wait: &Wait) -> Error {
+        if let Err(error) = self.require_readable() {
+            let message = format!(
+                "The disk cannot read {} ({error}). Nothing was changed, and nothing was moved aside; try again, and look after the disk.",
+                self.path.display()
+            );
+            return Error::Unknown { message, sqlite_code: None };
+        }
         let call = wait.clone();
         let alone = Wait::new(QUARANTINE_WAIT.min(wait.limit()), move || call.is_wanted());
         let moved = self.lock.hold_alone(&alone).map_err(std::io::Error::from).and_then(|()| self.move_aside(quota, &alone));
@@ -338,6 +345,24 @@ impl Place {
                 None,
             ),
         }
+    }
+
+    /// Reads the database and its WAL from the disk. SQLite takes what a disk cannot read for damage in some places. No
+    /// connection of this process is open here, whose locks the reading would drop.
+    fn require_readable(&self) -> std::io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        for suffix in ["", "-wal"] {
+            let path = with_suffix(&self.path, suffix);
+            if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+                continue;
+            }
+            let file = fs::File::open(path)?;
+            let mut at = 0;
+            while let count @ 1.. = file.read_at(&mut buffer, at)? {
+                at += count as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Moves the file to the damaged ones and says where it is. `None` if another process has done that before

@@ -108,7 +108,7 @@ impl Shed {
                 .map_err(|error| unusable(private, &error))?;
         }
         let [bottles_dir, damaged_dir, listeners_dir] = private;
-        let directory = place::identity(&bottles_dir).ok_or_else(|| unusable(&bottles_dir, &"it was removed just now"))?;
+        let directory = place::identity(&bottles_dir).ok_or_else(|| unusable(&bottles_dir, &"it is gone"))?;
         Ok(Shed {
             bottles_dir,
             damaged_dir,
