@@ -261,6 +261,9 @@ test("mirrored: another's raising and lowering of the quota counts for the next 
       }
     };
     await until(() => probe() === lowered, "the other's quota");
+    // Where nothing wakes the client it looks for what others do every 10 ms.
+    direct.localStorage.setItem("heard", `${quota}`);
+    await until(() => storage.localStorage.getItem("heard") === `${quota}`, "the change after the quota's");
     if (lowered) assert.throws(() => storage.localStorage.setItem("large", large), { name: "QuotaExceededError" });
     else storage.localStorage.setItem("large", large);
     storage.localStorage.removeItem("large");
