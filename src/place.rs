@@ -311,20 +311,24 @@ impl Place {
 
     /// Moves a damaged file aside together with its WAL, and says so.
     fn quarantine(&self, quota: u64, found: &str, wait: &Wait) -> Error {
-        if let Err(error) = self.require_readable() {
+        let call = wait.clone();
+        let alone = Wait::new(QUARANTINE_WAIT.min(wait.limit()), move || call.is_wanted());
+        let mut unreadable = None;
+        let moved = self.lock.hold_alone(&alone).map_err(std::io::Error::from).and_then(|()| {
+            unreadable = self.require_readable().err();
+            if unreadable.is_some() { Ok(None) } else { self.move_aside(quota, &alone) }
+        });
+        // From here on others may open the bottle too, and none of them may move it away while this process uses it.
+        let shared = self.lock.share(&Wait::new(QUARANTINE_WAIT, || true));
+        if let Err(error) = shared {
+            tracing::warn!(%error, origin = %self.origin, "the lock of a bottle could not be shared again; the next opening tries it again");
+        }
+        if let Some(error) = unreadable {
             let message = format!(
                 "The disk cannot read {} ({error}). Nothing was changed, and nothing was moved aside; try again, and look after the disk.",
                 self.path.display()
             );
             return Error::Unknown { message, sqlite_code: None };
-        }
-        let call = wait.clone();
-        let alone = Wait::new(QUARANTINE_WAIT.min(wait.limit()), move || call.is_wanted());
-        let moved = self.lock.hold_alone(&alone).map_err(std::io::Error::from).and_then(|()| self.move_aside(quota, &alone));
-        // From here on others may open the bottle too, and none of them may move it away while this process uses it.
-        let shared = self.lock.share(&Wait::new(QUARANTINE_WAIT, || true));
-        if let Err(error) = shared {
-            tracing::warn!(%error, origin = %self.origin, "the lock of a bottle could not be shared again; the next opening tries it again");
         }
         match moved {
             Ok(Some(target)) => {
@@ -347,8 +351,9 @@ impl Place {
         }
     }
 
-    /// Reads the database and its WAL from the disk. SQLite takes what a disk cannot read for damage in some places. No
-    /// connection of this process is open here, whose locks the reading would drop.
+    /// Reads the database and its WAL from the disk. SQLite takes what a disk cannot read for damage in some places. Must
+    /// be called with the lock held alone: then no connection of this process is open either, whose locks the reading
+    /// would drop.
     fn require_readable(&self) -> std::io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         for suffix in ["", "-wal"] {
